@@ -1,0 +1,64 @@
+"""PostgreSQL refuses to run as root, so as root its files lie where `nobody` may walk and it runs as `nobody`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+
+UNPRIVILEGED_USER = "nobody"
+
+
+def is_root() -> bool:
+    """True when this process runs as root."""
+    return os.geteuid() == 0
+
+
+def unprivileged_user() -> str | None:
+    """The user that PostgreSQL must run as, or None when the current one will do."""
+    return UNPRIVILEGED_USER if is_root() else None
+
+
+def data_root(home: Path) -> Path:
+    """Where the embedded servers of the checkout at `home` keep their data.
+
+    Inside the checkout for an ordinary user. For root a folder outside it, named by the checkout's path: a clone
+    under /root cannot be entered by `nobody`. It lies below /var/tmp, which survives a reboot.
+    """
+    if not is_root():
+        return home / ".run" / "data"
+    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
+    base = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())
+    return base / f"marketplace-{name}"
+
+
+def own_by_unprivileged(path: Path) -> None:
+    """Give `path` and all below it to the unprivileged user; does nothing for an ordinary user."""
+    if not is_root():
+        return
+    user = pwd.getpwnam(UNPRIVILEGED_USER)
+    os.chown(path, user.pw_uid, user.pw_gid)
+    for folder, folders, files in os.walk(path):
+        for name in [*folders, *files]:
+            os.lchown(Path(folder) / name, user.pw_uid, user.pw_gid)
+
+
+def walkable(path: Path) -> bool:
+    """True when every folder from the root down to `path` may be entered by anybody."""
+    return all(folder.stat().st_mode & 0o001 for folder in [path, *path.parents] if folder.is_dir())
+
+
+def readable_copy(source: Path, target: Path) -> Path:
+    """A copy of the folder `source` that the unprivileged user may read; `source` itself when it already may."""
+    if not is_root() or walkable(source.resolve()):
+        return source
+    if not target.exists():
+        part = target.with_name(target.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part, symlinks=True)
+        part.chmod(0o755)
+        part.rename(target)
+    return target
