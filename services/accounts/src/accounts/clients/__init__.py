@@ -1,0 +1,1 @@
+"""What lies outside: the OIDC issuer and the key that signs."""

@@ -1,0 +1,1 @@
+"""Events that accounts reads: none so far."""
