@@ -29,7 +29,7 @@ class Seat:
 
 
 def choose_seat(seats: Sequence[Seat], wanted: str | None) -> Seat | None:
-    """The seat a token is made for: the one asked for by slug or id, else that held longest, None without any.
+    """The seat a token is made for: the one asked for, else that held longest, None without any.
 
     An organisation that does not exist and one that the caller is not in are answered alike, so that slugs
     cannot be tried out here. Suspended organisations are passed over unless asked for by name.
@@ -55,7 +55,7 @@ def claims(
     now: datetime,
     ttl: timedelta,
 ) -> dict[str, str | int]:
-    """The claims of one token: `org`, `org_slug` and `role` with a seat only, `platform_role` for admins only."""
+    """The claims of one token; those of the organisation with a seat only, `platform_role` for admins only."""
     said: dict[str, str | int] = {
         "iss": issuer, "aud": AUDIENCE, "sub": str(user_id), "jti": str(token_id),
         "iat": int(now.timestamp()), "exp": int((now + ttl).timestamp()),
