@@ -22,12 +22,12 @@ NOW = 1_800_000_000.0
 BUILD_SANDBOX = """
 function(kong, ngx, modules, allowed)
   local env = {
-    assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall, select = select,
-    tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall,
+    assert = assert, error = error, ipairs = ipairs, next = next, pairs = pairs, pcall = pcall,
+    select = select, tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall,
     math = math, os = { clock = os.clock, difftime = os.difftime, time = os.time },
     string = { byte = string.byte, char = string.char, find = string.find, format = string.format,
-      gmatch = string.gmatch, gsub = string.gsub, len = string.len, lower = string.lower, match = string.match,
-      reverse = string.reverse, sub = string.sub, upper = string.upper },
+      gmatch = string.gmatch, gsub = string.gsub, len = string.len, lower = string.lower,
+      match = string.match, reverse = string.reverse, sub = string.sub, upper = string.upper },
     table = { insert = table.insert, maxn = table.maxn, remove = table.remove, sort = table.sort },
     kong = kong, ngx = ngx,
     require = function(name)
@@ -64,7 +64,7 @@ class Exited(Exception):
 
 @dataclass
 class Exchange:
-    """One request on its way through our functions; tests set what Kong would know and read what was written."""
+    """One request on its way through our functions: what Kong would know goes in, what was written comes out."""
 
     request_headers: dict[str, str | list[str]] = field(default_factory=dict)
     status: int = 200

@@ -1,4 +1,4 @@
-"""Every answer the gateway itself makes is a problem detail with our code; the provider's own are left alone."""
+"""Every answer the gateway itself makes is a problem detail; the provider's own are left alone."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_the_providers_answers_and_preflights_keep_their_body(status: int, sourc
 def test_the_tightest_window_is_the_one_told(
     windows: dict[str, tuple[int, int]], limit: str, remaining: str, reset: str
 ) -> None:
-    headers = {}
+    headers: dict[str, str] = {}
     for window, (most, left) in windows.items():
         headers |= {f"X-RateLimit-Limit-{window}": str(most), f"X-RateLimit-Remaining-{window}": str(left)}
     exchange = Exchange(response_headers=headers)
