@@ -21,7 +21,9 @@ class DatabaseUrls:
     superuser: str
 
 
-def urls(service: str, *, port: int, password: str, superuser_password: str, database: str | None = None) -> DatabaseUrls:
+def urls(
+    service: str, *, port: int, password: str, superuser_password: str, database: str | None = None
+) -> DatabaseUrls:
     """The URLs of `service`'s database, or of the clone named `database`."""
 
     def url(role: str, secret: str) -> str:
@@ -64,12 +66,16 @@ async def provision(superuser_url: str, service: str, password: str) -> None:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
             await connection.execute(f"CREATE DATABASE {service} OWNER {service}_owner")
             await connection.execute(f"REVOKE ALL ON DATABASE {service} FROM PUBLIC")
-            await connection.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {service} TO {service}_api, {service}_worker")
+            await connection.execute(
+                f"GRANT CONNECT, TEMPORARY ON DATABASE {service} TO {service}_api, {service}_worker"
+            )
     finally:
         await connection.close()
     inside = await asyncpg.connect(superuser_url.rsplit("/", 1)[0] + f"/{service}")
     try:
-        await inside.execute(f"CREATE EXTENSION IF NOT EXISTS btree_gist; ALTER SCHEMA public OWNER TO {service}_owner")
+        await inside.execute(
+            f"CREATE EXTENSION IF NOT EXISTS btree_gist; ALTER SCHEMA public OWNER TO {service}_owner"
+        )
         await inside.execute(f"GRANT USAGE ON SCHEMA public TO {service}_api, {service}_worker")
     finally:
         await inside.close()

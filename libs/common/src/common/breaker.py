@@ -22,7 +22,11 @@ class Breaker:
     """
 
     def __init__(
-        self, *, failures: int = 5, reset_seconds: float = 10.0, monotonic: Callable[[], float] = time.monotonic
+        self,
+        *,
+        failures: int = 5,
+        reset_seconds: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit, self._reset_seconds, self._monotonic = failures, reset_seconds, monotonic
         self._failed, self._closed_at = 0, 0.0

@@ -46,7 +46,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
-            connect_args={"server_settings": {"application_name": name}, "timeout": 10, "command_timeout": 60},
+            connect_args={
+                "server_settings": {"application_name": name},
+                "timeout": 10,
+                "command_timeout": 60,
+            },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
@@ -73,4 +77,6 @@ class Database:
 async def set_scope(session: AsyncSession, scope: Scope) -> None:
     """The rest of this transaction, and nothing after it, runs as `scope`."""
     organisation = str(scope.organisation_id) if scope.organisation_id else ""
-    await session.execute(_SET_SCOPE, {"organisation": organisation, "admin": "on" if scope.platform_admin else ""})
+    await session.execute(
+        _SET_SCOPE, {"organisation": organisation, "admin": "on" if scope.platform_admin else ""}
+    )

@@ -20,7 +20,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     topic: ClassVar[str]
-    type: ClassVar[str]
+    event_type: ClassVar[str]
     key_attribute: ClassVar[str]
     published: ClassVar[list[type[Event]]] = []
 
@@ -29,7 +29,7 @@ class Event(BaseModel):
     def __init_subclass__(cls, *, topic: str = "", type: str = "", key: str = "", **kwargs: Any) -> None:  # noqa: A002
         super().__init_subclass__(**kwargs)
         if topic:
-            cls.topic, cls.type, cls.key_attribute = topic, type, key
+            cls.topic, cls.event_type, cls.key_attribute = topic, type, key
             Event.published.append(cls)
 
     @property
@@ -70,7 +70,7 @@ def headers(event: Event, *, source: str, now: datetime) -> dict[str, str]:
         "ce_specversion": "1.0",
         "ce_id": str(event.event_id),
         "ce_source": f"/marketplace/{source}",
-        "ce_type": event.type,
+        "ce_type": event.event_type,
         "ce_subject": event.key,
         "ce_time": now.isoformat(),
         "content-type": "application/json",

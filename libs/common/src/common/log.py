@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import structlog
 
-_SECRET_FIELD = re.compile(r"(?i)(secret|password|passwd|authorization|cookie|api_?key$|^key$|token$|^jwt$|credential)")
+_SECRET_FIELD = re.compile(
+    r"(?i)(secret|password|passwd|authorization|cookie|api_?key$|^key$|token$|^jwt$|credential)"
+)
 _SECRET_VALUE = re.compile(
     r"mk_(?:live|test)_[0-9A-Za-z]{8,}|mkp_[0-9A-Za-z]{8,}|sk_(?:live|test)_\w{4,}|whsec_\w{4,}"
     r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)|(?i:bearer )\S{8,}"
@@ -34,7 +36,10 @@ def _redact_event(_: object, __: str, event: MutableMapping[str, Any]) -> Mutabl
 
 
 def _text(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v) for k, v in event.items()}
+    return {
+        k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v)
+        for k, v in event.items()
+    }
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -57,7 +62,10 @@ def configure_logging(service: str, level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -27,7 +27,9 @@ def run_env(metadata: MetaData) -> None:
     url = context.config.attributes.get("url") or os.environ["DATABASE_OWNER_URL"]  # noqa: TID251
 
     def migrate(connection: Connection) -> None:
-        context.configure(connection=connection, target_metadata=metadata, include_name=_ours, compare_type=True)
+        context.configure(
+            connection=connection, target_metadata=metadata, include_name=_ours, compare_type=True
+        )
         with context.begin_transaction():
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             context.run_migrations()
@@ -66,7 +68,12 @@ def grant(op: Any, service: str, table: str, *, api: str) -> None:
 
 
 def tenant_policy(
-    op: Any, table: str, *, consumer: str | None = None, provider: str | None = None, public_where: str | None = None
+    op: Any,
+    table: str,
+    *,
+    consumer: str | None = None,
+    provider: str | None = None,
+    public_where: str | None = None,
 ) -> None:
     """Row-level security on `table`: the API role sees and writes its own organisation's rows, an admin all.
 

@@ -28,5 +28,7 @@ def decode_cursor(cursor: str, *, parts: int) -> list[str | int | None]:
         values = None
     sound = isinstance(values, list) and len(values) == parts
     if not sound or not all(value is None or isinstance(value, str | int) for value in values):
-        raise Invalid("This cursor is not one of ours: take `next_cursor` of the page before.", field="cursor")
+        raise Invalid(
+            "This cursor is not one of ours: take `next_cursor` of the page before.", field="cursor"
+        )
     return list(values)

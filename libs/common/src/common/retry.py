@@ -10,8 +10,10 @@ import stamina
 def retrying(
     *, on: type[Exception] | tuple[type[Exception], ...], attempts: int = 4, seconds: float = 20.0
 ) -> AsyncIterator[stamina.Attempt]:
-    """Attempts of an async call: `async for attempt in retrying(on=Unavailable): with attempt: ...`.
+    """Give the attempts of one call. Use: `async for attempt in retrying(on=Unavailable): with attempt: ...`.
 
     At most `attempts` in at most `seconds`; waits start at 0.1 s and double, with jitter; the last error is raised.
     """
-    return aiter(stamina.retry_context(on=on, attempts=attempts, timeout=seconds, wait_initial=0.1, wait_max=5.0))
+    return aiter(
+        stamina.retry_context(on=on, attempts=attempts, timeout=seconds, wait_initial=0.1, wait_max=5.0)
+    )

@@ -27,12 +27,16 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL", description="The API role's URL.")
-    database_worker_url: SecretStr = Field(validation_alias="DATABASE_WORKER_URL", description="The worker role's URL.")
+    database_worker_url: SecretStr = Field(
+        validation_alias="DATABASE_WORKER_URL", description="The worker role's URL."
+    )
     database_pool_size: int = Field(default=5, ge=1, validation_alias="DATABASE_POOL_SIZE")
     kafka_bootstrap_servers: str = Field(validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     kafka_topic_prefix: str = Field(default="", validation_alias="KAFKA_TOPIC_PREFIX")
     redis_url: SecretStr = Field(validation_alias="REDIS_URL")
-    jwks_url: str = Field(validation_alias="JWKS_URL", description="Where accounts publishes its signing keys.")
+    jwks_url: str = Field(
+        validation_alias="JWKS_URL", description="Where accounts publishes its signing keys."
+    )
     token_issuer: str = Field(validation_alias="TOKEN_ISSUER")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
     otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")

@@ -1,0 +1,73 @@
+"""Which cluster this is, and its topics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+_PARTITIONS = 4
+_CHECK_SECONDS = 1.0
+
+
+class BrokerReplaced(Exception):
+    """The broker at this address is another cluster than before: its log begins anew."""
+
+
+class ClusterWatch:
+    """Knows the cluster's id and notices when another one answers at the same address."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+        self._checked_at = 0.0
+        self.id = ""
+
+    async def __aenter__(self) -> Self:
+        await self._admin.start()
+        self.id = await self._cluster_id()
+        return self
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        await self._admin.close()
+
+    async def _cluster_id(self) -> str:
+        self._checked_at = time.monotonic()
+        described = await asyncio.wait_for(self._admin.describe_cluster(), 10)
+        return str(described["cluster_id"])
+
+    async def check(self) -> None:
+        """BrokerReplaced when the cluster's id changed; asks at most once a second."""
+        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
+            return
+        found = await self._cluster_id()
+        if found != self.id:
+            raise BrokerReplaced(f"cluster {self.id} was replaced by {found}")
+
+
+async def ensure_topics(
+    bootstrap_servers: str, topics: Iterable[str], *, partitions: int = _PARTITIONS, compacted: bool = True
+) -> None:
+    """The topics exist; those that were not there have `partitions` partitions and take messages of 4 MiB."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        missing = set(topics) - set(await admin.list_topics())
+        configs = {
+            "max.message.bytes": str(MESSAGE_BYTES),
+            "cleanup.policy": "compact" if compacted else "delete",
+        }
+        for topic in sorted(missing):
+            try:
+                await admin.create_topics([NewTopic(topic, partitions, -1, topic_configs=configs)])
+            except TopicAlreadyExistsError:
+                continue  # another replica was faster
+    finally:
+        await admin.close()

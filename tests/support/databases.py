@@ -1,0 +1,89 @@
+"""One PostgreSQL server for a test run; a migrated template per service; a clone of it, with real commits, per test."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Self
+
+import asyncpg
+
+from devstack.embedded import databases, ports, postgres, privileges
+from devstack.embedded.databases import DatabaseUrls
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = "test"
+# A test server may forget everything in a crash; nothing here tests PostgreSQL itself.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+
+class Databases:
+    """The server of this run."""
+
+    def __init__(self, server: postgres.Postgres, home: Path) -> None:
+        self.server, self.home = server, home
+        self._process: subprocess.Popen[bytes] | None = None
+        self._templates: dict[str, asyncio.Task[None]] = {}
+        self._numbers = itertools.count(1)
+
+    @classmethod
+    async def start(cls) -> Self:
+        home = Path(tempfile.mkdtemp(prefix="marketplace-test-"))
+        home.chmod(0o755)
+        shared = privileges.data_root(ROOT)
+        shared.mkdir(parents=True, exist_ok=True)
+        server = postgres.Postgres(home / "data", postgres.binaries(shared), ports.free_port(), PASSWORD)
+        await asyncio.to_thread(server.initialise)
+        self = cls(server, home)
+        self._process = server.start(home / "postgres.log", options=FAST)
+        await databases.wait_ready(server.url)
+        return self
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            await asyncio.to_thread(postgres.Postgres.stop, self._process)
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    async def clone(self, service: str) -> DatabaseUrls:
+        """A database of its own, migrated, with the service's three roles."""
+        if service not in self._templates:
+            self._templates[service] = asyncio.create_task(self._template(service))
+        await self._templates[service]
+        name = f"{service}_{next(self._numbers)}"
+        await self._execute(
+            f"CREATE DATABASE {name} TEMPLATE {service} OWNER {service}_owner STRATEGY file_copy"
+        )
+        return self._urls(service, name)
+
+    async def drop(self, urls: DatabaseUrls) -> None:
+        """The clone is gone, whoever still held it."""
+        await self._execute(f"DROP DATABASE IF EXISTS {urls.api.rsplit('/', 1)[1]} WITH (FORCE)")
+
+    async def _template(self, service: str) -> None:
+        await databases.provision(self.server.url, service, PASSWORD)
+        owner = self._urls(service, service).owner
+        folder = ROOT / "services" / service.replace("_", "-")
+        command = [sys.executable, "-m", "common.migrations", f"{folder / 'alembic.ini'}=DATABASE_OWNER_URL"]
+        process = await asyncio.create_subprocess_exec(
+            *command, env={"DATABASE_OWNER_URL": owner, "PATH": "/usr/bin:/bin"}, stderr=subprocess.PIPE
+        )
+        _, problems = await process.communicate()
+        if process.returncode != 0:
+            raise RuntimeError(f"migrations of {service} failed:\n{problems.decode()}")
+
+    def _urls(self, service: str, database: str) -> DatabaseUrls:
+        return databases.urls(
+            service, port=self.server.port, password=PASSWORD, superuser_password=PASSWORD, database=database
+        )
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.server.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
