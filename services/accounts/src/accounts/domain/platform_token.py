@@ -55,7 +55,7 @@ def claims(
     now: datetime,
     ttl: timedelta,
 ) -> dict[str, str | int]:
-    """The claims of one token; those of the organisation with a seat only, `platform_role` for admins only."""
+    """The claims of one token; the organisation's with a seat only, `platform_role` for admins only."""
     said: dict[str, str | int] = {
         "iss": issuer, "aud": AUDIENCE, "sub": str(user_id), "jti": str(token_id),
         "iat": int(now.timestamp()), "exp": int((now + ttl).timestamp()),
