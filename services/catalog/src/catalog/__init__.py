@@ -1,0 +1,1 @@
+"""The catalogue: APIs, their versions, documents and plans, and how they are found."""

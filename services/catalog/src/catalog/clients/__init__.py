@@ -1,0 +1,1 @@
+"""Foreign systems: the catalogue calls none."""

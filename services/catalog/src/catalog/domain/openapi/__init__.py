@@ -1,0 +1,1 @@
+"""Reading an OpenAPI document: bytes to a checked tree, a tree to operations. Nothing else is fetched."""
