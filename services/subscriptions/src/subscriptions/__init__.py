@@ -1,0 +1,1 @@
+"""Subscriptions and API keys: who may call what, on which terms."""

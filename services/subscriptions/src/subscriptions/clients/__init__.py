@@ -1,0 +1,1 @@
+"""Foreign systems: subscriptions call none."""

@@ -1,0 +1,1 @@
+"""SQL: functions on a session; rows stay here, frozen values leave."""

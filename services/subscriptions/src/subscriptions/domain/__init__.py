@@ -1,0 +1,1 @@
+"""What is true about subscriptions and keys: pure, without clock, randomness or input/output."""
