@@ -1,0 +1,1 @@
+"""Billing: rating, invoices, the ledger, collection and payouts."""

@@ -1,0 +1,1 @@
+"""Stripe; its errors stop here."""
