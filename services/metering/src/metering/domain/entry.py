@@ -1,0 +1,82 @@
+"""A Kong log entry, reduced to what metering reads: the same shape in the ingest body, in Kafka and in the file log.
+
+Decoding with these types is the redaction: a field that is not named here (headers, query string, URL, client
+address, the upstream's address) does not survive. msgspec rather than dataclasses: this is the hot path, and a
+typed decode costs an eighth of what a validating model does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+# Lua's JSON encoder writes an empty table as {}, also where an array is meant.
+Tags = list[str] | dict[str, Any] | None
+Number = int | float
+
+
+class RequestPart(msgspec.Struct, omit_defaults=True):
+    """`id` is Kong's own request id. `uri` may carry a query string: read for old configurations, never passed on."""
+
+    id: str
+    method: str = ""
+    path: str | None = None
+    uri: str | None = None
+    size: Number = 0
+
+
+class ResponsePart(msgspec.Struct, omit_defaults=True):
+    """What the client was answered."""
+
+    status: int
+    size: Number = 0
+
+
+class LatencyPart(msgspec.Struct, omit_defaults=True):
+    """Milliseconds; `proxy` is -1 when no upstream was called."""
+
+    request: Number = 0
+    proxy: Number = -1
+    kong: Number = 0
+
+
+class GatewayObject(msgspec.Struct, omit_defaults=True):
+    """A Kong service or route: its id and its tags."""
+
+    id: str | None = None
+    tags: Tags = None
+
+
+class ConsumerPart(msgspec.Struct, omit_defaults=True):
+    """A Kong consumer: one per subscription, or per restricted key."""
+
+    custom_id: str | None = None
+    tags: Tags = None
+
+
+class AuthenticatedPart(msgspec.Struct, omit_defaults=True):
+    """The credential that was used; its id is the platform's key id."""
+
+    id: str | None = None
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """One call as Kong logged it."""
+
+    started_at: Number
+    request: RequestPart
+    response: ResponsePart
+    source: str = ""
+    upstream_status: str | int | None = ""
+    latencies: LatencyPart = msgspec.field(default_factory=LatencyPart)
+    service: GatewayObject | None = None
+    route: GatewayObject | None = None
+    consumer: ConsumerPart | None = None
+    authenticated_entity: AuthenticatedPart | None = None
+    usage_units: Number | None = None
+
+
+def tag_list(part: GatewayObject | ConsumerPart | None) -> list[str]:
+    """The tags of `part`; none when it is absent or Lua wrote its empty list as an object."""
+    return part.tags if part is not None and isinstance(part.tags, list) else []

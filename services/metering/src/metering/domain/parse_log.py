@@ -1,0 +1,193 @@
+"""A body of log entries → stripped entries for Kafka, and named rejections. Nothing else of the body survives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import msgspec
+
+from metering.domain.attribution import attribute, is_ours, kept_tags
+from metering.domain.entry import (
+    AuthenticatedPart,
+    ConsumerPart,
+    Entry,
+    GatewayObject,
+    LatencyPart,
+    Number,
+    RequestPart,
+    ResponsePart,
+)
+from metering.domain.errors import InvalidEntry
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_METHOD = re.compile(r"[A-Za-z]{1,16}")
+_MAX_PATH = 2_048
+_YEAR_2200_MS = 7_258_118_400_000
+# Far above any real size or unit count, and small enough that the sums of an hour stay within a bigint.
+_MAX_COUNT = 10**12
+# A deeply nested body ends the decoder with RecursionError.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_entries = msgspec.json.Decoder(list[Entry])
+_entry = msgspec.json.Decoder(Entry)
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An entry that cannot be metered: why, and what may be kept of it."""
+
+    reason: str
+    redacted: str
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What became of a body: stripped entries with their routing keys, rejections, and how many were not ours."""
+
+    entries: list[tuple[str, Entry]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    foreign: int = 0
+
+
+def parse(body: bytes, *, namespace: str) -> Parsed:
+    """Every entry of `body` (an object or an array of objects) is stripped, rejected with a reason, or not ours.
+
+    Never raises: a body that is no JSON at all is one rejection. Refusing it would only make Kong's queue send the
+    same bytes until its retry time is over, with everything behind them waiting.
+    """
+    parsed, tag = Parsed(), f"ns:{namespace}"
+    for candidate in _decode(body):
+        entry = candidate if isinstance(candidate, Entry) else _decode_one(candidate, parsed)
+        if entry is None:
+            continue
+        if not is_ours(entry, tag):
+            parsed.foreign += 1
+            continue
+        try:
+            routing_key = attribute(entry).routing_key
+            parsed.entries.append((routing_key, strip(entry)))
+        except InvalidEntry as error:
+            parsed.rejected.append(Rejected(error.reason, _redact(msgspec.json.encode(entry))))
+    return parsed
+
+
+def strip(entry: Entry) -> Entry:
+    """`entry` with checked values and nothing that the consumer does not read. Raises InvalidEntry."""
+    request = entry.request
+    if not _REQUEST_ID.fullmatch(request.id):
+        raise InvalidEntry("no usable request id")
+    if not _METHOD.fullmatch(request.method):
+        raise InvalidEntry("no usable method")
+    if not 0 <= entry.response.status <= 999:
+        raise InvalidEntry("status out of range")
+    path = request.path if request.path is not None else request.uri or ""
+    consumer = entry.consumer
+    return Entry(
+        started_at=_whole(entry.started_at, "started_at", limit=_YEAR_2200_MS),
+        request=RequestPart(
+            id=request.id,
+            method=request.method.upper(),
+            path=_text(path.partition("?")[0])[:_MAX_PATH],
+            size=_whole(request.size, "request size"),
+        ),
+        response=ResponsePart(status=entry.response.status, size=_whole(entry.response.size, "response size")),
+        source="upstream" if entry.source == "upstream" else "gateway",
+        upstream_status=last_status(entry.upstream_status),
+        latencies=LatencyPart(
+            request=_latency(entry.latencies.request),
+            proxy=_latency(entry.latencies.proxy),
+            kong=_latency(entry.latencies.kong),
+        ),
+        service=_kept(entry.service),
+        route=_kept(entry.route),
+        consumer=ConsumerPart(custom_id=consumer.custom_id, tags=kept_tags(consumer)) if consumer else None,
+        authenticated_entity=AuthenticatedPart(entry.authenticated_entity.id) if entry.authenticated_entity else None,
+        usage_units=None if entry.usage_units is None else _whole(entry.usage_units, "usage_units"),
+    )
+
+
+def last_status(value: str | int | None) -> int:
+    """The status that counted: Kong lists one for each try ("502, 200"); 0 when no upstream answered."""
+    if isinstance(value, int):
+        return value if 100 <= value <= 999 else 0
+    last = (value or "").replace(":", ",").rpartition(",")[2].strip()
+    return int(last) if len(last) == 3 and last.isascii() and last.isdigit() and last >= "100" else 0
+
+
+def partition_of(routing_key: str, partitions: int) -> int:
+    """The Kafka partition of a subscription's (or, unauthenticated, an API's) calls."""
+    return crc32(routing_key.encode()) % partitions
+
+
+def envelope(entries: list[Entry]) -> bytes:
+    """The Kafka record that carries `entries`: a JSON array."""
+    return msgspec.json.encode(entries)
+
+
+def _decode(body: bytes) -> list[Entry] | list[msgspec.Raw]:
+    if body.lstrip(b" \t\r\n")[:1] != b"[":
+        return [msgspec.Raw(body)]
+    try:
+        return _entries.decode(body)
+    except _UNREADABLE:
+        pass  # one bad entry must not take the others with it: look at each by itself
+    try:
+        return _raws.decode(body)
+    except _UNREADABLE:
+        return [msgspec.Raw(body)]
+
+
+def _decode_one(raw: msgspec.Raw, parsed: Parsed) -> Entry | None:
+    try:
+        return _entry.decode(raw)
+    except msgspec.ValidationError as error:
+        parsed.rejected.append(Rejected(f"not a log entry: {error}"[:200], _redact(bytes(raw))))
+    except _UNREADABLE:
+        parsed.rejected.append(Rejected("not JSON", _redact(bytes(raw))))
+    return None
+
+
+def _redact(raw: bytes) -> str:
+    """What may be kept of an entry that was refused: size, digest, and the harmless scalars that identify the call."""
+    kept: dict[str, object] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    try:
+        value = msgspec.json.decode(raw)
+    except _UNREADABLE:
+        return json.dumps(kept)
+    if isinstance(value, dict):
+        request, response = value.get("request"), value.get("response")
+        candidates = {
+            "request_id": request.get("id") if isinstance(request, dict) else None,
+            "status": response.get("status") if isinstance(response, dict) else None,
+            "started_at": value.get("started_at"),
+        }
+        kept |= {k: v for k, v in candidates.items() if isinstance(v, int) or _is_request_id(v)}
+    return json.dumps(kept)
+
+
+def _is_request_id(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
+
+
+def _kept(part: GatewayObject | None) -> GatewayObject | None:
+    return GatewayObject(id=part.id, tags=kept_tags(part)) if part else None
+
+
+def _whole(value: Number, what: str, *, limit: int = _MAX_COUNT) -> int:
+    if not -1 <= value <= limit:  # also false for NaN
+        raise InvalidEntry(f"{what} out of range")
+    return max(int(value), 0)
+
+
+def _latency(value: Number) -> int:
+    return int(value) if 0 <= value < 86_400_000 else -1
+
+
+def _text(value: str) -> str:
+    # PostgreSQL's text refuses NUL, and a lone surrogate has no UTF-8.
+    return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,169 @@
+"""Calls folded into hours, hours into days, days into what billing reads. Sums only, so order never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from metering.domain.call import Call
+
+_UNAUTHORIZED, _FORBIDDEN, _RATE_LIMITED = 401, 403, 429
+
+
+@dataclass(slots=True)
+class Totals:
+    """What is counted. Every call is in exactly one of: answered below 400, errors_4xx, errors_5xx, rejected_*.
+
+    `rejected_*` are the gateway's own refusals; a 4xx that came from the upstream is `errors_4xx`.
+    """
+
+    calls: int = 0
+    billable_calls: int = 0
+    units: int = 0
+    errors_4xx: int = 0
+    errors_5xx: int = 0
+    rejected_rate_limited: int = 0
+    rejected_forbidden: int = 0
+    rejected_unauthorized: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    latency_ms: int = 0
+
+    def count(self, call: Call) -> None:
+        """`call` is part of the totals."""
+        self.calls += 1
+        self.billable_calls += call.billable
+        self.units += call.units
+        self.bytes_in += call.bytes_in
+        self.bytes_out += call.bytes_out
+        self.latency_ms += call.latency_ms
+        status = call.status
+        if status < 400:
+            return
+        if status >= 500:
+            self.errors_5xx += 1
+        elif call.source == "upstream":
+            self.errors_4xx += 1
+        elif status == _RATE_LIMITED:
+            self.rejected_rate_limited += 1
+        elif status == _FORBIDDEN:
+            self.rejected_forbidden += 1
+        elif status == _UNAUTHORIZED:
+            self.rejected_unauthorized += 1
+        else:
+            self.errors_4xx += 1
+
+    def add(self, other: Totals) -> None:
+        """The totals hold those of `other` too."""
+        for name in TOTALS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+TOTALS = tuple(f.name for f in fields(Totals))
+
+
+class BucketKey(NamedTuple):
+    """What an hourly or daily row is about, beside its time. A tuple, for its hash is taken once per call."""
+
+    api_id: str
+    subscription_id: str | None
+    plan_version_id: str | None
+    key_id: str | None
+    endpoint_id: str | None
+    version_id: str | None
+    is_test: bool
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order in which rows are written: every writer locks them in the same one."""
+        return (
+            self.api_id, self.subscription_id or "", self.plan_version_id or "", self.key_id or "",
+            self.endpoint_id or "", self.version_id or "", "t" if self.is_test else "f",
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Bucket:
+    """One row's worth of counting. The organisations follow from subscription and API: they are not part of the key."""
+
+    consumer_org: str | None
+    provider_org: str
+    totals: Totals = field(default_factory=Totals)
+
+
+Hourly = dict[tuple[datetime, BucketKey], Bucket]
+Daily = dict[tuple[date, BucketKey], Bucket]
+
+
+class SubscriptionDayKey(NamedTuple):
+    """What billing rates: a subscription under one plan version on one UTC day."""
+
+    subscription_id: str
+    plan_version_id: str
+    day: date
+
+    @property
+    def order(self) -> tuple[str, str, date]:
+        """The order in which rows are written."""
+        return (self.subscription_id, self.plan_version_id, self.day)
+
+
+@dataclass(slots=True)
+class SubscriptionDay:
+    """A subscription's day: live keys only."""
+
+    consumer_org: str
+    provider_org: str
+    api_id: str
+    totals: Totals = field(default_factory=Totals)
+
+
+def by_hour(calls: Iterable[Call]) -> Hourly:
+    """The calls' hours, by the time at which each call began."""
+    hours: Hourly = {}
+    for call in calls:
+        hour = call.started_at.replace(minute=0, second=0, microsecond=0)
+        key = (hour, BucketKey(
+            call.api_id, call.subscription_id, call.plan_version_id, call.key_id,
+            call.endpoint_id, call.version_id, call.is_test,
+        ))  # fmt: skip
+        bucket = hours.get(key)
+        if bucket is None:
+            bucket = hours[key] = Bucket(call.consumer_org, call.provider_org)
+        bucket.totals.count(call)
+    return hours
+
+
+def by_day(hours: Hourly) -> Daily:
+    """The days that `hours` make."""
+    days: Daily = {}
+    for (hour, key), bucket in hours.items():
+        day = hour.astimezone(UTC).date()
+        merged = days.setdefault((day, key), Bucket(bucket.consumer_org, bucket.provider_org))
+        merged.totals.add(bucket.totals)
+    return days
+
+
+def by_subscription_day(days: Daily) -> dict[SubscriptionDayKey, SubscriptionDay]:
+    """What billing reads of `days`: calls of live keys, per subscription and plan version."""
+    result: dict[SubscriptionDayKey, SubscriptionDay] = {}
+    for (day, key), bucket in days.items():
+        if key.subscription_id is None or key.plan_version_id is None or bucket.consumer_org is None or key.is_test:
+            continue
+        merged = result.setdefault(
+            SubscriptionDayKey(key.subscription_id, key.plan_version_id, day),
+            SubscriptionDay(bucket.consumer_org, bucket.provider_org, key.api_id),
+        )
+        merged.totals.add(bucket.totals)
+    return result
+
+
+def by_quota(days: dict[SubscriptionDayKey, SubscriptionDay]) -> dict[tuple[str, str, date], int]:
+    """Units per (consumer organisation, API, month): what the quota counts, so that leaving and returning gains none."""
+    units: dict[tuple[str, str, date], int] = {}
+    for key, day in days.items():
+        counter = (day.consumer_org, day.api_id, key.day.replace(day=1))
+        units[counter] = units.get(counter, 0) + day.totals.units
+    return units

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from metering.domain.call import Call, Version, to_call
+from metering.domain.matcher import Endpoint, Matcher
+from metering.domain.parse_log import parse
+
+from tests.metering.factories import (
+    API,
+    AT,
+    CONSUMER_ORG,
+    ENDPOINT,
+    KEY,
+    NAMESPACE,
+    PLAN_VERSION,
+    PROVIDER_ORG,
+    SUBSCRIPTION,
+    VERSION,
+    an_entry,
+)
+
+VERSIONS = {VERSION: Version("v1", Matcher([Endpoint(ENDPOINT, "GET", "/things/{id}", 3)]))}
+
+
+def call_of(**overrides: Any) -> Call:
+    [(_, entry)] = parse(json.dumps(an_entry(**overrides)).encode(), namespace=NAMESPACE).entries
+    return to_call(entry, VERSIONS)
+
+
+def test_the_entry_alone_says_who_pays_whom_for_what() -> None:
+    call = call_of()
+    assert (call.subscription_id, call.plan_version_id, call.key_id) == (SUBSCRIPTION, PLAN_VERSION, KEY)
+    assert (call.consumer_org, call.provider_org) == (CONSUMER_ORG, PROVIDER_ORG)
+    assert (call.api_id, call.version_id, call.endpoint_id, call.started_at) == (API, VERSION, ENDPOINT, AT)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "billable"),
+    [
+        ({}, True),
+        ({"status": 404}, True),
+        ({"status": 499}, True),
+        ({"status": 500}, False),
+        ({"status": 200, "upstream_status": "502, 200"}, True),
+        ({"status": 502, "source": "kong", "upstream_status": "502, 502"}, False),
+        ({"status": 429, "source": "kong"}, False),
+        ({"status": 403, "source": "kong"}, False),
+        ({"status": 401, "source": "kong", "consumer": False}, False),
+        ({"status": 499, "upstream_status": ""}, False),  # the client went away before the upstream answered
+        ({"mode": "test"}, False),
+        ({"source": "exit"}, False),
+    ],
+)
+def test_only_what_the_upstream_answered_below_500_for_a_live_key_is_billable(
+    overrides: dict[str, Any], billable: bool
+) -> None:
+    call = call_of(**overrides)
+    assert call.billable is billable
+    assert call.units == (3 if billable else 0)  # the endpoint's weight
+
+
+def test_units_are_what_the_response_reported_then_the_weight_then_one() -> None:
+    assert call_of(usage_units=42).units == 42
+    assert call_of().units == 3
+    assert call_of(path="/acme/pay/v1/unknown").units == 1
+    assert call_of(usage_units=0).units == 0
+
+
+def test_a_restricted_keys_consumer_counts_to_the_subscription_in_its_tag() -> None:
+    entry = an_entry()
+    entry["consumer"]["custom_id"] = "key_1"
+    [(routing_key, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
+    assert routing_key == to_call(stripped, {}).subscription_id == SUBSCRIPTION
