@@ -54,11 +54,15 @@ class Databases:
         if service not in self._templates:
             self._templates[service] = asyncio.create_task(self._template(service))
         await self._templates[service]
+        return await self.clone_of(service)
+
+    async def clone_of(self, service: str) -> DatabaseUrls:
+        """A copy of the database `service` as it stands."""
         name = f"{service}_{next(self._numbers)}"
         await self._execute(
             f"CREATE DATABASE {name} TEMPLATE {service} OWNER {service}_owner STRATEGY file_copy"
         )
-        return self._urls(service, name)
+        return self.urls(service, name)
 
     async def drop(self, urls: DatabaseUrls) -> None:
         """The clone is gone, whoever still held it."""
@@ -66,7 +70,7 @@ class Databases:
 
     async def _template(self, service: str) -> None:
         await databases.provision(self.server.url, service, PASSWORD)
-        owner = self._urls(service, service).owner
+        owner = self.urls(service, service).owner
         folder = ROOT / "services" / service.replace("_", "-")
         command = [sys.executable, "-m", "common.migrations", f"{folder / 'alembic.ini'}=DATABASE_OWNER_URL"]
         process = await asyncio.create_subprocess_exec(
@@ -76,7 +80,7 @@ class Databases:
         if process.returncode != 0:
             raise RuntimeError(f"migrations of {service} failed:\n{problems.decode()}")
 
-    def _urls(self, service: str, database: str) -> DatabaseUrls:
+    def urls(self, service: str, database: str) -> DatabaseUrls:
         return databases.urls(
             service, port=self.server.port, password=PASSWORD, superuser_password=PASSWORD, database=database
         )

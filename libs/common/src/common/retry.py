@@ -10,7 +10,7 @@ import stamina
 def retrying(
     *, on: type[Exception] | tuple[type[Exception], ...], attempts: int = 4, seconds: float = 20.0
 ) -> AsyncIterator[stamina.Attempt]:
-    """Give the attempts of one call. Use: `async for attempt in retrying(on=Unavailable): with attempt: ...`.
+    """Attempts of one call, each entered as a context: an `on` error leads to the next attempt, others are raised.
 
     At most `attempts` in at most `seconds`; waits start at 0.1 s and double, with jitter; the last error is raised.
     """

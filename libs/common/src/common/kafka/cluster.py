@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 _PARTITIONS = 4
@@ -25,7 +26,7 @@ class ClusterWatch:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
-        self._checked_at = 0.0
+        self._checked_at = float("-inf")
         self.id = ""
 
     async def __aenter__(self) -> Self:
@@ -38,18 +39,33 @@ class ClusterWatch:
     ) -> None:
         await self._admin.close()
 
-    async def _cluster_id(self) -> str:
+    @property
+    def due(self) -> bool:
+        """True at most once a second: it is time to look at the cluster again."""
+        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
+            return False
         self._checked_at = time.monotonic()
+        return True
+
+    async def _cluster_id(self) -> str:
         described = await asyncio.wait_for(self._admin.describe_cluster(), 10)
         return str(described["cluster_id"])
 
     async def check(self) -> None:
-        """BrokerReplaced when the cluster's id changed; asks at most once a second."""
-        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
-            return
+        """BrokerReplaced when the cluster's id changed."""
         found = await self._cluster_id()
         if found != self.id:
             raise BrokerReplaced(f"cluster {self.id} was replaced by {found}")
+
+    async def partitions(self, topics: Iterable[str]) -> list[TopicPartition]:
+        """The partitions of those of `topics` that exist by now, in order."""
+        existing = sorted(set(topics) & set(await self._admin.list_topics()))
+        described = await self._admin.describe_topics(existing) if existing else []
+        return sorted(
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in described
+            for partition in topic["partitions"]
+        )
 
 
 async def ensure_topics(
@@ -65,9 +81,11 @@ async def ensure_topics(
             "cleanup.policy": "compact" if compacted else "delete",
         }
         for topic in sorted(missing):
-            try:
-                await admin.create_topics([NewTopic(topic, partitions, -1, topic_configs=configs)])
-            except TopicAlreadyExistsError:
-                continue  # another replica was faster
+            # -1: the broker's default; the client takes that only together with an (empty) assignment.
+            new = NewTopic(topic, partitions, -1, replica_assignments={}, topic_configs=configs)
+            answer = await admin.create_topics([new])
+            for name, code, *_ in answer.topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):  # another replica may be faster
+                    raise for_code(code)(f"topic {name} cannot be made")
     finally:
         await admin.close()

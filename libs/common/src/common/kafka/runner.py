@@ -166,17 +166,18 @@ async def consume(
         known: list[TopicPartition] = []
         runner = Runner(db, clock, service, cluster.id, by_topic, {})
         while not stop.is_set():
-            found = await partitions_of(consumer, by_topic)
-            if found != known:
-                stored = await stored_positions(db, list(by_topic))
-                runner.positions = await resume(
-                    consumer, found, stored, cluster_id=cluster.id, service=service
-                )
-                known = found
+            if cluster.due:
+                await cluster.check()
+                found = await cluster.partitions(by_topic)
+                if found != known:
+                    stored = await stored_positions(db, list(by_topic))
+                    runner.positions = await resume(
+                        consumer, found, stored, cluster_id=cluster.id, service=service
+                    )
+                    known = found
             for partition, records in (await _getmany(consumer, known)).items():
                 await runner.handle(partition, records, high_watermark=consumer.highwater(partition) or 0)
                 handled()
-            await cluster.check()
             leader.check()
         async with db.begin() as session:
             await inbox.prune(session, now=clock.now())
@@ -192,16 +193,6 @@ async def _getmany(
         timeout_ms=_POLL_MS, max_records=_BATCH
     )
     return found
-
-
-async def partitions_of(consumer: AIOKafkaConsumer, topics: Mapping[str, object]) -> list[TopicPartition]:
-    """The partitions of those of `topics` that exist by now, in order."""
-    existing = await consumer.topics()
-    return [
-        TopicPartition(topic, partition)
-        for topic in sorted(set(topics) & set(existing))
-        for partition in sorted(consumer.partitions_for_topic(topic) or ())
-    ]
 
 
 @asynccontextmanager

@@ -118,9 +118,10 @@ async def relay(
             wake.clear()
             while await worker.send_batch():
                 pass
-            await worker.tidy()
             await _wait(wake, stop)
-            await cluster.check()
+            if cluster.due:
+                await cluster.check()
+                await worker.tidy()
 
 
 async def _wait(wake: asyncio.Event, stop: asyncio.Event) -> None:
