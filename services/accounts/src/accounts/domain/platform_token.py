@@ -69,3 +69,12 @@ def claims(
     if platform_admin:
         said["platform_role"] = "admin"
     return said
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A signed platform token, on its way to the caller and nowhere else."""
+
+    access_token: str
+    expires_in_seconds: int
+    organisation_id: UUID | None
