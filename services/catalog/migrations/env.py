@@ -1,0 +1,4 @@
+from catalog.db.tables import metadata
+from common.migrations import run_env
+
+run_env(metadata)
