@@ -1,0 +1,1 @@
+"""kong-sync: makes the gateway match what the other services decided."""

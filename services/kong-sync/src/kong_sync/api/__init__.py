@@ -1,0 +1,1 @@
+"""Routers and their bodies, one file a resource."""

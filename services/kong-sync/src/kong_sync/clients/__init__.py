@@ -1,0 +1,1 @@
+"""Foreign systems: the Admin API and the proxy of Kong."""

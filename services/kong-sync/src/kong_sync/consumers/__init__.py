@@ -1,0 +1,1 @@
+"""One file per event that we read: our narrow model of it and its handler."""

@@ -1,0 +1,101 @@
+"""From what stands in Kong to what should: the plan, an ordered value to test, to log, to print and to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from kong_sync.domain.canonical import differences
+from kong_sync.domain.entities import Concern, Entity, Kind
+
+
+class Action(StrEnum):
+    """What happens to an entity."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write to Kong. `fields` names what differs in an update."""
+
+    action: Action
+    entity: Entity
+    fields: tuple[str, ...] = ()
+
+    @property
+    def gives_access(self) -> bool:
+        """After it, calls may get through that did not before."""
+        return self.action is not Action.DELETE and self.entity.kind in {
+            Kind.ACL,
+            Kind.CREDENTIAL,
+            Kind.ROUTE,
+        }
+
+    @property
+    def loads_slowly(self) -> bool:
+        """The gateway's workers need up to seconds to see it; the rest is seen almost at once."""
+        return self.entity.kind in {Kind.SERVICE, Kind.PLUGIN, Kind.ROUTE}
+
+    def __str__(self) -> str:
+        sign = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}[self.action]
+        what = f" ({', '.join(self.fields)})" if self.fields else ""
+        return f"{sign} {self.entity.kind} {self.entity.label} {self.entity.id}{what}"
+
+
+# A stop reaches callers first: its reason, then the end of access. Removals go before writes, children before parents,
+# so that a unique name is free before somebody else takes it. Then the probe, without which nothing can be seen; then
+# parents before children, limits before access, and the routes last of all.
+_WRITES = (Kind.SERVICE, Kind.PLUGIN, Kind.CONSUMER, "consumer plugin", Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE)
+_REMOVALS = (
+    Kind.ROUTE,
+    Kind.ACL,
+    Kind.CREDENTIAL,
+    "consumer plugin",
+    Kind.PLUGIN,
+    Kind.CONSUMER,
+    Kind.SERVICE,
+)
+
+
+def diff(desired: Iterable[Entity], actual: Iterable[Entity]) -> list[Change]:
+    """The changes that turn `actual` into `desired`, in the order in which they are to be made."""
+    wanted = {entity.key: entity for entity in desired}
+    present = {entity.key: entity for entity in actual}
+    changes = [change for key, entity in wanted.items() for change in _changes(entity, present.get(key))]
+    changes += [Change(Action.DELETE, entity) for key, entity in present.items() if key not in wanted]
+    return sorted(changes, key=_rank)
+
+
+def _changes(wanted: Entity, present: Entity | None) -> Iterator[Change]:
+    if present is None:
+        yield Change(Action.CREATE, wanted)
+        return
+    differing = differences(wanted, present.fields)
+    if not differing:
+        return
+    if wanted.parent != present.parent and wanted.kind in {Kind.CREDENTIAL, Kind.ACL}:
+        # Kong's nested address finds it only under its old consumer
+        yield Change(Action.DELETE, present)
+        yield Change(Action.CREATE, wanted)
+    else:
+        yield Change(Action.UPDATE, wanted, differing)
+
+
+def _level(entity: Entity) -> str:
+    if entity.kind is Kind.PLUGIN and entity.fields.get("consumer"):
+        return "consumer plugin"
+    return entity.kind
+
+
+def _rank(change: Change) -> tuple[int, int, str]:
+    """Where in the order a change stands; the id makes the order the same every time."""
+    if change.action is Action.UPDATE and change.entity.kind is Kind.CONSUMER:
+        return 0, 0, change.entity.id
+    if change.action is Action.DELETE:
+        return 1, _REMOVALS.index(_level(change.entity)), change.entity.id
+    first = 2 if change.entity.owner.concern is Concern.PROBE else 3
+    return first, _WRITES.index(_level(change.entity)), change.entity.id

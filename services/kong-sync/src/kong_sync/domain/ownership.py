@@ -1,0 +1,33 @@
+"""Which of the entities in Kong are ours, and whose they are: told by their tags and ids alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kong_sync.domain.edge import Edge
+from kong_sync.domain.entities import Concern, Entity, Kind, Owner, tag_value
+
+_CANARY_PARTS = frozenset({"credential.probe", "plugin.probe.request-termination", "route.probe"})
+
+
+def adopt(edge: Edge, kind: Kind, fields: Mapping[str, Any], parents: Mapping[str, Owner]) -> Entity | None:
+    """The entity as ours, or None when it is not. `parents` tells whose a service or a consumer is."""
+    tags = tuple(fields.get("tags") or ())
+    id_ = str(fields["id"])
+    if not edge.is_ours(kind, id_, tags):
+        return None
+    return Entity(kind, id_, _owner(tags, fields, parents), fields)
+
+
+def _owner(tags: tuple[str, ...], fields: Mapping[str, Any], parents: Mapping[str, Owner]) -> Owner:
+    part = tag_value(tags, "part") or ""
+    if part in _CANARY_PARTS:
+        return Owner(Concern.CANARY)
+    subscription, api = tag_value(tags, "subscription"), tag_value(tags, "api")
+    if subscription:
+        return Owner(Concern.SUBSCRIPTION, subscription)
+    if api:
+        return Owner(Concern.API, api)
+    parent = fields.get("consumer") or fields.get("service") or {}
+    return parents.get(str(parent.get("id")), Owner(Concern.PLATFORM, part))

@@ -1,0 +1,112 @@
+"""Our copies of what other services decided, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kong_sync.domain.limits import Limits
+
+SERVED_API_STATES = frozenset({"published", "deprecated"})
+SERVED_VERSION_STATES = frozenset({"active", "deprecated"})
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """An API as catalog last told it."""
+
+    id: str
+    version: int
+    provider_id: str
+    provider_slug: str
+    slug: str
+    base_url: str | None
+    status: str
+    latest_version: str | None = None
+    cors_origins: tuple[str, ...] = ()
+
+    @property
+    def served(self) -> bool:
+        """Calls to it should be answered."""
+        return self.status in SERVED_API_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """A version of an API as catalog last told it."""
+
+    id: str
+    version: int
+    api_id: str
+    name: str
+    state: str
+    is_latest: bool
+    base_url: str | None = None
+
+    @property
+    def served(self) -> bool:
+        """Calls to it should be answered, if its API is."""
+        return self.state in SERVED_VERSION_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A plan version in force over [since, until)."""
+
+    plan_version_id: str
+    since: datetime
+    until: datetime | None
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as subscriptions last told it; `phases` in order of time."""
+
+    id: str
+    version: int
+    organisation_id: str
+    provider_id: str
+    api_id: str
+    plan_version_id: str
+    status: str
+    canceled_at: datetime | None = None
+    limits_override: Limits | None = None
+    phases: tuple[Phase, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as subscriptions last told it; `changed_at` is when we heard."""
+
+    id: str
+    version: int
+    subscription_id: str
+    sha256: str
+    mode: str
+    status: str
+    expires_at: datetime | None
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How far a subscription is in one month, as metering last told it."""
+
+    subscription_id: str
+    period: str
+    version: int
+    state: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Everything that the desired state is made of."""
+
+    apis: Mapping[str, Api] = field(default_factory=dict)
+    versions: Mapping[str, ApiVersion] = field(default_factory=dict)
+    subscriptions: Mapping[str, Subscription] = field(default_factory=dict)
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    quotas: Mapping[tuple[str, str], Quota] = field(default_factory=dict)

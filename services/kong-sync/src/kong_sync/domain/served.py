@@ -1,0 +1,155 @@
+"""The entities of one API: a service per version with everything that hangs on it, and its routes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kong_sync.domain.edge import Edge, address
+from kong_sync.domain.entities import Concern, Entity, Kind, Owner
+from kong_sync.domain.records import Api, ApiVersion
+
+_INGEST_TOKEN = "{vault://env/ingest-token}"  # noqa: S105 - a reference, so that Kong's database holds no secret
+_EXPOSED_HEADERS = [
+    "X-Request-Id", "X-Response-Time", "X-Error-Code", "Retry-After",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+]  # fmt: skip
+_QUEUE = {
+    "max_batch_size": 200,
+    "max_entries": 1_000_000,
+    "max_bytes": 512 * 1024 * 1024,
+    "max_retry_time": 86_400,
+    "max_retry_delay": 10,
+}
+
+
+def group_of(api_id: str) -> str:
+    """The acl group whose members may call the API."""
+    return f"api_{api_id}"
+
+
+def latest_of(api: Api, versions: Iterable[ApiVersion]) -> ApiVersion | None:
+    """The version that answers where no version is named: catalog's word, else the last one served."""
+    served = sorted(
+        (v for v in versions if v.served), key=lambda v: (v.is_latest, v.name == api.latest_version, v.id)
+    )
+    return served[-1] if served else None
+
+
+def path_of(api: Api, version: ApiVersion | None = None) -> str:
+    """The path under which the gateway answers, without a slash at the end."""
+    path = f"/{api.provider_slug}/{api.slug}"
+    return f"{path}/{version.name}" if version else path
+
+
+def serve_api(edge: Edge, api: Api, versions: Iterable[ApiVersion]) -> Iterator[Entity]:
+    """All entities of `api`; none when it is not served or has no version that is."""
+    if not api.served:
+        return
+    known = sorted((v for v in versions if v.served and (v.base_url or api.base_url)), key=lambda v: v.id)
+    latest = latest_of(api, known)
+    for version in known:
+        service = _service(edge, api, version)
+        yield service
+        yield from _plugins(edge, api, version, service)
+        yield _route(edge, api, version, part=f"route.{version.id}", path=path_of(api, version))
+    if latest:
+        yield _route(edge, api, latest, part=f"route-latest.{api.id}", path=path_of(api))
+
+
+def _owner(api: Api) -> Owner:
+    return Owner(Concern.API, api.id)
+
+
+def _tags(edge: Edge, api: Api, version: ApiVersion) -> tuple[str, ...]:
+    return f"api:{api.id}", f"version:{version.id}", f"provider:{api.provider_id}", f"lua:{edge.lua.release}"
+
+
+def _service(edge: Edge, api: Api, version: ApiVersion) -> Entity:
+    fields = {
+        # the end of the id keeps the name unique while two APIs swap their slugs
+        "name": f"{api.provider_slug}.{api.slug}.{version.name}.{version.id[-8:]}",
+        **address(version.base_url or api.base_url or ""),
+        "enabled": True,
+        "retries": 2,
+        "connect_timeout": 5_000,
+        "read_timeout": 60_000,
+        "write_timeout": 60_000,
+    }
+    part = f"service.{version.id}"
+    return edge.entity(Kind.SERVICE, part, _owner(api), fields, tags=_tags(edge, api, version))
+
+
+def _route(edge: Edge, api: Api, version: ApiVersion, *, part: str, path: str) -> Entity:
+    fields = {
+        "name": part,
+        # a plain prefix /v1 would take /v10 as well
+        "paths": [f"{path}/", f"~{re.escape(path).replace(re.escape('-'), '-')}$"],
+        "protocols": ["http", "https"],
+        "strip_path": True,
+        "preserve_host": False,
+        "request_buffering": True,
+        "response_buffering": True,
+        "service": {"id": edge.id_of(f"service.{version.id}")},
+    }
+    return edge.entity(Kind.ROUTE, part, _owner(api), fields, tags=_tags(edge, api, version))
+
+
+def guards(edge: Edge, part: str, owner: Owner, service_id: str, *, group: str) -> Iterator[Entity]:
+    """Only the members of `group` get through to the service, and every refusal is a problem detail."""
+    lua = edge.lua
+    yield edge.plugin("pre-function", part, owner, {"access": [lua.pre_access]}, service=service_id)
+    after = {
+        "access": [lua.post_access],
+        "header_filter": [lua.header_filter],
+        "body_filter": [lua.body_filter],
+    }
+    yield edge.plugin("post-function", part, owner, after, service=service_id)
+    key_auth = {
+        "key_names": ["x-api-key"],
+        "key_in_header": True,
+        "key_in_query": False,
+        "key_in_body": False,
+        "hide_credentials": True,
+    }
+    yield edge.plugin("key-auth", part, owner, key_auth, service=service_id)
+    yield edge.plugin("acl", part, owner, {"allow": [group], "hide_groups_header": True}, service=service_id)
+
+
+def _plugins(edge: Edge, api: Api, version: ApiVersion, service: Entity) -> Iterator[Entity]:
+    part, owner = f"plugin.{version.id}", _owner(api)
+    yield from guards(edge, part, owner, service.id, group=group_of(api.id))
+    if api.cors_origins:
+        yield edge.plugin("cors", part, owner, _cors(api), service=service.id)
+    yield edge.plugin("http-log", part, owner, _http_log(edge), service=service.id)
+    if edge.file_log_path:
+        file_log = {
+            "path": edge.file_log_path,
+            "reopen": True,
+            "custom_fields_by_lua": dict(edge.lua.log_fields),
+        }
+        yield edge.plugin("file-log", part, owner, file_log, service=service.id)
+
+
+def _cors(api: Api) -> dict[str, Any]:
+    return {
+        "origins": sorted(api.cors_origins),
+        "exposed_headers": _EXPOSED_HEADERS,
+        "credentials": False,
+        "max_age": 600,
+        "preflight_continue": False,
+    }
+
+
+def _http_log(edge: Edge) -> dict[str, Any]:
+    return {
+        "http_endpoint": edge.ingest_url,
+        "method": "POST",
+        "content_type": "application/json",
+        "timeout": 10_000,
+        "keepalive": 60_000,
+        "headers": {"X-Ingest-Token": _INGEST_TOKEN},
+        "queue": {**_QUEUE, "max_coalescing_delay": edge.log_batch_seconds},
+        "custom_fields_by_lua": dict(edge.lua.log_fields),
+    }

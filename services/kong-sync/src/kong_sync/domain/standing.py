@@ -1,0 +1,80 @@
+"""May a subscription call now, and until when does that answer hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kong_sync.domain.limits import Limits, effective_limits
+from kong_sync.domain.records import Key, Phase, Quota, Subscription, Tables
+
+# How long a canceled subscription and a dead key can still say why they are refused.
+REMEMBERED = timedelta(days=30)
+
+_STOPPING = {"paused": "paused", "past_due": "past_due", "canceled": "canceled"}
+_KNOWN_TO_THE_GATEWAY = frozenset({"active", *_STOPPING})
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why calls are refused; `until` when that ends by itself."""
+
+    reason: str
+    until: datetime | None = None
+
+
+def stop_of(subscription: Subscription, quotas: Iterable[Quota], *, now: datetime) -> Stop | None:
+    """The reason to refuse this subscription's calls, None when it may call.
+
+    A quota that was reached counts only until its period ends: with metering away nobody stays stopped.
+    """
+    if subscription.status in _STOPPING:
+        return Stop(_STOPPING[subscription.status])
+    reached = [q.until for q in quotas if q.state == "reached" and q.until > now]
+    return Stop("quota", max(reached)) if reached else None
+
+
+def is_known(subscription: Subscription, *, now: datetime) -> bool:
+    """The gateway should know this subscription: approved once, and not canceled too long ago."""
+    if subscription.status not in _KNOWN_TO_THE_GATEWAY:
+        return False
+    canceled_at = subscription.canceled_at
+    return subscription.status != "canceled" or canceled_at is None or canceled_at + REMEMBERED > now
+
+
+def is_remembered(key: Key, *, now: datetime) -> bool:
+    """The gateway should know this key: it works, or it died recently enough to be told so."""
+    return key.status not in {"revoked", "expired"} or key.changed_at + REMEMBERED > now
+
+
+def phase_in_force(subscription: Subscription, *, now: datetime) -> Phase | None:
+    """The latest phase that has begun. Before the first begins (another machine's clock is ahead) the first."""
+    begun = [phase for phase in subscription.phases if phase.since <= now]
+    if begun:
+        return begun[-1]
+    return subscription.phases[0] if subscription.phases else None
+
+
+def limits_of(subscription: Subscription, *, now: datetime) -> Limits:
+    """The rate limits in force: the plan as sold, with this subscription's override over it."""
+    phase = phase_in_force(subscription, now=now)
+    return effective_limits(phase.limits if phase else Limits(), subscription.limits_override)
+
+
+def next_deadline(tables: Tables, *, now: datetime) -> datetime | None:
+    """The earliest instant after `now` at which the desired state changes without an event."""
+    return min((at for at in _deadlines(tables) if at > now), default=None)
+
+
+def _deadlines(tables: Tables) -> Iterator[datetime]:
+    for quota in tables.quotas.values():
+        if quota.state == "reached":
+            yield quota.until
+    for subscription in tables.subscriptions.values():
+        yield from (phase.since for phase in subscription.phases)
+        if subscription.canceled_at is not None:
+            yield subscription.canceled_at + REMEMBERED
+    for key in tables.keys.values():
+        if key.status in {"revoked", "expired"}:
+            yield key.changed_at + REMEMBERED

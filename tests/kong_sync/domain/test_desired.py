@@ -1,0 +1,210 @@
+"""From our tables to entities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kong_sync.domain.edge import RedisAddress
+from kong_sync.domain.entities import Entity, Kind, tag_value
+from kong_sync.domain.limits import Limits
+from tests.kong_sync.factories import (
+    NOW,
+    a_key,
+    a_phase,
+    a_quota,
+    a_subscription,
+    a_version,
+    an_api,
+    an_edge,
+    an_id,
+    of_kind,
+    plugin,
+    some_tables,
+    wanted,
+)  # fmt: skip
+
+
+def paths(entities: list[Entity]) -> dict[str, list[str]]:
+    return {e.fields["name"].split(".")[0]: e.fields["paths"] for e in of_kind(entities, Kind.ROUTE, "api")}
+
+
+def test_a_published_api_is_reached_by_its_version_and_without_one() -> None:
+    assert paths(wanted()) == {
+        "route": ["/acme/pay/v1/", "~/acme/pay/v1$"],
+        "route-latest": ["/acme/pay/", "~/acme/pay$"],
+    }
+
+
+def test_a_dot_in_a_versions_name_matches_only_itself() -> None:
+    entities = wanted(some_tables(versions=[a_version(name="v1.2")]))
+    assert paths(entities)["route"] == ["/acme/pay/v1.2/", r"~/acme/pay/v1\.2$"]
+
+
+def test_the_service_calls_the_versions_address_before_the_apis() -> None:
+    (service,) = of_kind(wanted(), Kind.SERVICE, "api")
+    assert [service.fields[f] for f in ("protocol", "host", "port", "path")] == [
+        "https",
+        "pay.acme.example",
+        443,
+        "/base",
+    ]
+    (own,) = of_kind(
+        wanted(some_tables(versions=[a_version(base_url="http://10.0.0.1:81")])), Kind.SERVICE, "api"
+    )
+    assert [own.fields[f] for f in ("protocol", "host", "port", "path")] == ["http", "10.0.0.1", 81, None]
+
+
+@pytest.mark.parametrize("status", ["draft", "pending_review", "rejected", "suspended", "retired"])
+def test_an_api_that_is_not_published_has_nothing_in_the_gateway(status: str) -> None:
+    entities = wanted(some_tables(apis=[an_api(status=status)]))
+    assert {e.owner.concern for e in entities} == {"probe", "canary", "subscription"}
+
+
+def test_without_a_version_there_is_nothing_to_serve() -> None:
+    assert of_kind(wanted(some_tables(versions=[])), Kind.SERVICE, "api") == []
+    assert of_kind(wanted(some_tables(versions=[a_version(state="sunset")])), Kind.SERVICE, "api") == []
+
+
+def test_the_latest_version_answers_where_none_is_named() -> None:
+    v2 = a_version(id=an_id("v2"), name="v2")
+    entities = wanted(some_tables(versions=[a_version(is_latest=False), v2]))
+    (latest,) = [r for r in of_kind(entities, Kind.ROUTE, "api") if "latest" in r.fields["name"]]
+    assert latest.fields["service"]["id"] == an_edge().id_of(f"service.{v2.id}")
+
+
+def test_a_service_is_guarded_and_logged() -> None:
+    names = {e.fields["name"] for e in of_kind(wanted(), Kind.PLUGIN, "api")}
+    assert names == {"pre-function", "post-function", "key-auth", "acl", "http-log"}
+    more = wanted(
+        some_tables(apis=[an_api(cors_origins=("https://a.example",))]), edge=an_edge(file_log_path="/x")
+    )
+    assert {e.fields["name"] for e in of_kind(more, Kind.PLUGIN, "api")} == names | {"cors", "file-log"}
+
+
+def test_the_log_is_large_and_its_secret_is_only_a_reference() -> None:
+    config = plugin(wanted(), "http-log", "api").fields["config"]
+    assert config["queue"] == {
+        "max_batch_size": 200, "max_coalescing_delay": 0.5, "max_entries": 1_000_000, "max_bytes": 536_870_912,
+        "max_retry_time": 86_400, "max_retry_delay": 10,
+    }  # fmt: skip
+    assert config["headers"] == {"X-Ingest-Token": "{vault://env/ingest-token}"}
+    assert config["custom_fields_by_lua"] == {"request.uri": "return nil"}
+
+
+def test_keys_come_from_one_header_and_go_no_further() -> None:
+    config = plugin(wanted(), "key-auth", "api").fields["config"]
+    assert config["key_names"] == ["x-api-key"]
+    assert (config["key_in_query"], config["key_in_body"], config["hide_credentials"]) == (False, False, True)
+
+
+def test_an_active_subscription_has_consumer_limits_access_and_key() -> None:
+    entities = wanted()
+    (consumer,) = of_kind(entities, Kind.CONSUMER, "subscription")
+    assert consumer.fields["custom_id"] == a_subscription().id
+    assert set(consumer.tags) >= {
+        "managed-by:kong-sync", "ns:m", f"subscription:{an_id('subscription')}", f"org:{an_id('buyer')}",
+        f"plan:{an_id('plan-version')}", f"api:{an_id('api')}", f"provider:{an_id('acme')}", "mode:live",
+    }  # fmt: skip
+    (acl,) = of_kind(entities, Kind.ACL, "subscription")
+    assert acl.fields["group"] == plugin(entities, "acl", "api").fields["config"]["allow"][0]
+    (credential,) = of_kind(entities, Kind.CREDENTIAL, "subscription")
+    assert (credential.id, credential.fields["key"]) == (a_key().id, a_key().sha256)
+    config = plugin(entities, "rate-limiting", "subscription").fields["config"]
+    assert (config["minute"], config["hour"], config["policy"]) == (60, None, "local")
+
+
+def test_counters_are_shared_through_redis_when_there_is_one() -> None:
+    edge = an_edge(redis=RedisAddress("redis.internal", 6380, 2))
+    config = plugin(wanted(edge=edge), "rate-limiting", "subscription").fields["config"]
+    assert config["policy"] == "redis"
+    assert config["redis"] == {"host": "redis.internal", "port": 6380, "database": 2}
+
+
+def test_an_override_wins_over_the_plan() -> None:
+    tables = some_tables(subscriptions=[a_subscription(limits_override=Limits(minute=600))])
+    assert plugin(wanted(tables), "rate-limiting", "subscription").fields["config"]["minute"] == 600
+
+
+def test_a_plan_without_limits_has_no_limiting_plugin() -> None:
+    tables = some_tables(subscriptions=[a_subscription(phases=(a_phase(limits=Limits()),))])
+    assert of_kind(wanted(tables), Kind.PLUGIN, "subscription") == []
+
+
+@pytest.mark.parametrize(
+    ("subscription", "quota", "tags"),
+    [
+        (a_subscription(status="past_due"), a_quota(), {"stop:past_due"}),
+        (a_subscription(status="paused"), a_quota(), {"stop:paused"}),
+        (a_subscription(), a_quota(state="reached"), {"stop:quota", "until:1796083200"}),
+    ],
+)
+def test_a_stop_takes_the_group_and_tags_the_reason(
+    subscription: object, quota: object, tags: set[str]
+) -> None:
+    entities = wanted(some_tables(subscriptions=[subscription], quotas=[quota]))  # type: ignore[list-item]
+    (consumer,) = of_kind(entities, Kind.CONSUMER, "subscription")
+    assert tags <= set(consumer.tags)
+    assert of_kind(entities, Kind.ACL, "subscription") == []
+    assert len(of_kind(entities, Kind.CREDENTIAL, "subscription")) == 1
+
+
+def test_a_key_carries_its_expiry() -> None:
+    tables = some_tables(keys=[a_key(status="expiring", expires_at=NOW + timedelta(hours=1))])
+    (credential,) = of_kind(wanted(tables), Kind.CREDENTIAL, "subscription")
+    assert tag_value(credential.tags, "exp") == str(int(NOW.timestamp()) + 3600)
+
+
+@pytest.mark.parametrize("status", ["revoked", "expired"])
+def test_a_dead_key_moves_to_a_consumer_that_says_why(status: str) -> None:
+    entities = wanted(some_tables(keys=[a_key(status=status)]))
+    (credential,) = of_kind(entities, Kind.CREDENTIAL, "subscription")
+    (holder,) = of_kind(entities, Kind.CONSUMER, "platform")
+    assert credential.fields["consumer"]["id"] == holder.id
+    assert f"status:{status}" in holder.tags
+    forgotten = wanted(some_tables(keys=[a_key(status=status)]), now=NOW + timedelta(days=31))
+    assert of_kind(forgotten, Kind.CREDENTIAL, "subscription") == []
+
+
+def test_a_test_key_has_a_consumer_of_its_own() -> None:
+    entities = wanted(some_tables(keys=[a_key(mode="test")]))
+    by_mode = {tag_value(c.tags, "mode"): c for c in of_kind(entities, Kind.CONSUMER, "subscription")}
+    (credential,) = of_kind(entities, Kind.CREDENTIAL, "subscription")
+    assert credential.fields["consumer"]["id"] == by_mode["test"].id
+    assert by_mode["test"].fields["username"] == f"key_{a_key().id}"
+
+
+@pytest.mark.parametrize("status", ["pending_approval", "rejected"])
+def test_an_unapproved_subscription_is_unknown_to_the_gateway(status: str) -> None:
+    tables = some_tables(subscriptions=[a_subscription(status=status)])
+    assert {e.owner.concern for e in wanted(tables)} == {"probe", "canary", "api", "platform"}
+
+
+def test_what_no_api_answers_under_a_providers_path_is_answered_by_us() -> None:
+    (route,) = of_kind(wanted(), Kind.ROUTE, "platform")
+    assert route.fields["paths"] == ["/acme/"]
+
+
+def test_every_entity_is_recognised_as_ours_by_tags_and_id_alone() -> None:
+    edge = an_edge(file_log_path="/x")
+    dead = a_key(id=an_id("dead"), status="revoked")
+    test = a_key(id=an_id("test"), mode="test")
+    for entity in wanted(some_tables(keys=[a_key(), dead, test]), edge=edge):
+        assert edge.is_ours(entity.kind, entity.id, entity.tags), entity
+        assert not edge.is_ours(entity.kind, an_id("other"), entity.tags)
+        assert not replace(edge, namespace="n").is_ours(entity.kind, entity.id, entity.tags)
+
+
+def test_no_two_entities_share_an_id_or_a_name() -> None:
+    entities = wanted(some_tables(versions=[a_version(), a_version(id=an_id("v2"), name="v2")]))
+    assert len({e.key for e in entities}) == len(entities)
+    for kind in (Kind.SERVICE, Kind.ROUTE):
+        names = [e.fields["name"] for e in entities if e.kind is kind]
+        assert len(set(names)) == len(names)
+
+
+def test_the_wishes_do_not_depend_on_the_order_of_rows() -> None:
+    versions = [a_version(), a_version(id=an_id("v2"), name="v2", is_latest=False)]
+    assert wanted(some_tables(versions=versions)) == wanted(some_tables(versions=reversed(versions)))
