@@ -97,6 +97,13 @@ def test_the_last_try_decides_the_upstream_status(value: str | int | None, statu
     assert last_status(value) == status
 
 
+@pytest.mark.parametrize("spoiled", [b"\xff\xfe", b"\\ud800", b"\x00", b"nan"])
+def test_bytes_that_are_no_text_spoil_at_most_their_own_entry(spoiled: bytes) -> None:
+    body = json.dumps([an_entry(1, path="/acme/pay/v1/HERE"), an_entry(2)]).encode().replace(b"HERE", spoiled)
+    ids = [entry.request.id for _, entry in parse(body, namespace=NAMESPACE).entries]
+    assert request_id(2) in ids or spoiled == b"\x00"  # a bare control character is no JSON: nobody can say where it ends
+
+
 @pytest.mark.parametrize("body", [b"", b"nonsense", b"[", b'{"a":', b"\xff\xfe", b"[" * 100_000, b"null", b"1", b"[1]"])
 def test_a_body_that_is_no_log_is_one_rejection(body: bytes) -> None:
     result = parse(body, namespace=NAMESPACE)

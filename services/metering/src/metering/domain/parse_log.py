@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -34,7 +35,6 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _entries = msgspec.json.Decoder(list[Entry])
 _entry = msgspec.json.Decoder(Entry)
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,26 +129,32 @@ def envelope(entries: list[Entry]) -> bytes:
     return msgspec.json.encode(entries)
 
 
-def _decode(body: bytes) -> list[Entry] | list[msgspec.Raw]:
-    if body.lstrip(b" \t\r\n")[:1] != b"[":
-        return [msgspec.Raw(body)]
+def _decode(body: bytes) -> Sequence[Entry | bytes]:
+    """All entries at once; where that fails, each by itself: one bad entry must not take the others with it."""
     try:
         return _entries.decode(body)
     except _UNREADABLE:
-        pass  # one bad entry must not take the others with it: look at each by itself
+        pass
     try:
-        return _raws.decode(body)
-    except _UNREADABLE:
-        return [msgspec.Raw(body)]
+        value = json.loads(body.decode("utf-8", "replace"), parse_int=_bounded)
+    except (ValueError, RecursionError):
+        return [body]
+    items = value if isinstance(value, list) else [value]
+    # Kong writes a path as it came, also when that is no UTF-8.
+    return [json.dumps(item, ensure_ascii=False).encode("utf-8", "replace") for item in items]
 
 
-def _decode_one(raw: msgspec.Raw, parsed: Parsed) -> Entry | None:
+def _bounded(digits: str) -> Number:
+    return int(digits) if len(digits) < 20 else float(digits)
+
+
+def _decode_one(raw: bytes, parsed: Parsed) -> Entry | None:
     try:
         return _entry.decode(raw)
     except msgspec.ValidationError as error:
-        parsed.rejected.append(Rejected(f"not a log entry: {error}"[:200], _redact(bytes(raw))))
+        parsed.rejected.append(Rejected(f"not a log entry: {error}"[:200], _redact(raw)))
     except _UNREADABLE:
-        parsed.rejected.append(Rejected("not JSON", _redact(bytes(raw))))
+        parsed.rejected.append(Rejected("not JSON", _redact(raw)))
     return None
 
 
