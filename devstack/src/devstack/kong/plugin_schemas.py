@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from devstack.kong.entities import TIMEOUT_MAX
-from devstack.kong.fields import Field, Json, array, integer, mapping, number, record, text
+from devstack.kong.fields import Field, Json, array, integer, mapping, number, off, on, record, text
 
 # As `GET /plugins/enabled` of a stock Kong lists them; a plugin without a schema below is known but not run.
 BUNDLED = (
