@@ -1,0 +1,1 @@
+"""The embedded stack: what it consists of, and the supervisor that runs it."""
