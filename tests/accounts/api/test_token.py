@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -53,7 +55,7 @@ async def test_a_strange_and_a_missing_organisation_are_answered_alike(people: P
 
 
 async def test_operators_are_known_by_their_verified_address(people: People) -> None:
-    async def role(**claims: object) -> object:
+    async def role(**claims: Any) -> object:
         answer = await people.exchange("root", **claims)
         return claims_of(answer.json()["access_token"]).get("platform_role")
 

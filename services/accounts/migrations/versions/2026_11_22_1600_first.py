@@ -44,7 +44,7 @@ def _create_people() -> None:
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("updated_at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_platform_user"),
-        sa.UniqueConstraint("issuer", "subject", name="uq_platform_user_issuer"),
+        sa.UniqueConstraint("issuer", "subject", name="uq_platform_user_issuer_subject"),
     )
     op.create_index(
         "ix_platform_user_verified_email",
