@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 from uuid import UUID
 
 import httpx
 from joserfc import jwt
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet, OKPKey
 
 from common.http.tokens import AUDIENCE, TokenVerifier
@@ -44,7 +46,9 @@ class TokenMaker:
             body |= {"org": str(organisation_id), "org_slug": slug, "role": role}
         if platform_admin:
             body["platform_role"] = "admin"
-        return jwt.encode({"alg": "EdDSA", "kid": "test"}, body | claims, self._key, algorithms=["EdDSA"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # of the name EdDSA; see common.http.tokens
+            return jwt.encode({"alg": "EdDSA", "kid": "test"}, body | claims, self._key, algorithms=["EdDSA"])
 
     def headers(
         self, *, organisation_id: UUID | None = None, slug: str = "acme", role: str = "owner",

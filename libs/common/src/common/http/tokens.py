@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,16 +12,18 @@ from uuid import UUID
 
 import httpx
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import InvalidKeyIdError, JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 
 from common.errors import Unauthenticated, Unavailable
 from common.log import get_logger
 
 AUDIENCE = "marketplace"
+# RFC 9864 renames EdDSA to Ed25519; the old name is the one that most libraries know, so both are accepted.
 _ALGORITHMS = ["EdDSA", "Ed25519"]
 _REFRESH_SECONDS = 300.0
 _MISS_SECONDS = 5.0
+_FIRST_SECONDS = 0.5
 _LEEWAY_SECONDS = 10
 log = get_logger()
 
@@ -39,7 +42,8 @@ class Claims:
 class TokenVerifier:
     """Verifies platform tokens. The keys are cached, so that accounts may be away for as long as tokens live.
 
-    They are fetched again every five minutes, and for an unknown `kid` at most every five seconds.
+    They are fetched again every five minutes, for an unknown `kid` at most every five seconds, and while there is none
+    at most twice a second.
     """
 
     def __init__(
@@ -48,19 +52,20 @@ class TokenVerifier:
     ) -> None:  # fmt: skip
         self._url, self._issuer, self._transport, self._monotonic = jwks_url, issuer, transport, monotonic
         self._keys: KeySet | None = None
-        self._fetched_at = self._tried_at = float("-inf")
+        self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
     async def verify(self, token: str) -> Claims:
         """The claims of `token`; Unauthenticated when it does not hold, Unavailable when no key could ever be had."""
-        await self._refresh(_REFRESH_SECONDS)
+        if self._keys is None or self._due(_REFRESH_SECONDS):
+            await self._newer_keys(_REFRESH_SECONDS)
         try:
-            return self._decode(token)
-        except (JoseError, ValueError, KeyError, TypeError) as first:
-            if not isinstance(first, ValueError) or not await self._refresh(_MISS_SECONDS):
-                raise self._refusal(first) from first
-        try:
-            return self._decode(token)
+            try:
+                return self._decode(token)
+            except InvalidKeyIdError:
+                if not await self._newer_keys(_MISS_SECONDS):
+                    raise
+                return self._decode(token)
         except (JoseError, ValueError, KeyError, TypeError) as error:
             raise self._refusal(error) from error
 
@@ -74,7 +79,9 @@ class TokenVerifier:
     def _decode(self, token: str) -> Claims:
         if self._keys is None:
             raise Unavailable("The keys that sign tokens cannot be fetched from accounts at the moment.")
-        claims = jwt.decode(token, self._keys, algorithms=_ALGORITHMS).claims
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)
+            claims = jwt.decode(token, self._keys, algorithms=_ALGORITHMS).claims
         jwt.JWTClaimsRegistry(
             leeway=_LEEWAY_SECONDS,
             iss={"essential": True, "value": self._issuer},
@@ -84,28 +91,26 @@ class TokenVerifier:
         ).validate(claims)
         return _claims(claims)
 
-    async def _refresh(self, seconds: float) -> bool:
-        """Fetch the keys when they are older than `seconds`; True when new ones came."""
-        if self._monotonic() - max(self._fetched_at, self._tried_at) < (
-            _MISS_SECONDS if self._keys is None else seconds
-        ):
-            return False
+    async def _newer_keys(self, seconds: float) -> bool:
+        """True when there are other keys than at the call: one caller fetches, when the last try is `seconds` ago."""
+        before = self._keys
         async with self._lock:
-            if self._monotonic() - self._tried_at < min(seconds, _MISS_SECONDS) and self._keys is not None:
-                return False
-            self._tried_at = self._monotonic()
-            try:
-                async with httpx.AsyncClient(transport=self._transport, timeout=3.0) as client:
-                    response = await client.get(self._url)
-                    response.raise_for_status()
-                    self._keys = KeySet.import_key_set(response.json())
-            except (httpx.HTTPError, ValueError, KeyError) as error:
-                log.warning("jwks.fetch_failed", url=self._url, error=str(error))
-                if self._keys is None:
-                    self._tried_at = float("-inf")
-                return False
-            self._fetched_at = self._monotonic()
-            return True
+            if self._keys is before and self._due(seconds):
+                self._tried_at = self._monotonic()
+                await self._fetch()
+        return self._keys is not before
+
+    async def _fetch(self) -> None:
+        try:
+            async with httpx.AsyncClient(transport=self._transport, timeout=3.0) as client:
+                response = await client.get(self._url)
+                response.raise_for_status()
+                self._keys = KeySet.import_key_set(response.json())
+        except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
+            log.warning("jwks.fetch_failed", url=self._url, error=str(error))
+
+    def _due(self, seconds: float) -> bool:
+        return self._monotonic() - self._tried_at >= (_FIRST_SECONDS if self._keys is None else seconds)
 
 
 def _claims(claims: dict[str, Any]) -> Claims:
