@@ -30,7 +30,7 @@ def main() -> None:
 
 
 async def _serve(options: Options) -> None:
-    gateway = Gateway(options, os.environ)  # noqa: TID251 - the KONG_* settings and the vault live there
+    gateway = Gateway(options, os.environ)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

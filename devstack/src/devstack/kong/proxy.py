@@ -13,7 +13,7 @@ from devstack.kong.headers import Headers
 from devstack.kong.index import Index
 from devstack.kong.metrics import Metrics
 from devstack.kong.paths import BadPath, join_upstream, normalise
-from devstack.kong.server import Answer, Request, http_date
+from devstack.kong.server import Answer, Request
 from devstack.kong.upstream import VIA, Upstreams
 from devstack.kong.wire import Body, Malformed, connection_tokens
 
@@ -49,6 +49,9 @@ class Proxy:
         try:
             exchange.path = normalise(exchange.raw_path)
         except BadPath:
+            exchange.request_bytes = len(
+                f"{exchange.method} {exchange.request_uri} HTTP/1.1\r\n"
+            )  # nginx reads no further
             exchange.request, exchange.headers, exchange.raw_query = None, Headers(), ""
             exchange.host = "kong"
             await self._bad_request(exchange, answer, status=400)
@@ -148,9 +151,7 @@ class Proxy:
         if self._chain.filters_body(exchange) and answer.method != "HEAD":
             body = self._chain.body_filter(exchange, body, last=False) if body else b""
             body += self._chain.body_filter(exchange, b"", last=True)
-        headers = Headers([("Date", http_date())])
-        for name, value in exchange.response:
-            headers.add(name, value)
+        headers = exchange.response
         if exchange.tried:
             _add_upstream_headers(exchange, headers)
         else:
@@ -159,7 +160,6 @@ class Proxy:
         if "server" not in headers:
             headers.add("Server", SERVER_TOKEN)
         headers.set("X-Kong-Request-Id", exchange.id)
-        exchange.response = headers
         length = headers.get("content-length")
         if length is not None and answer.method != "HEAD" and length != str(len(body)):
             headers.set("Content-Length", str(len(body)))
@@ -182,8 +182,6 @@ class Proxy:
                 exchange.response.add(name, value)
         self._chain.header_filter(exchange)
         headers = exchange.response
-        if "date" not in headers:
-            headers.add("Date", http_date())
         _add_upstream_headers(exchange, headers)
         headers.set("X-Kong-Request-Id", exchange.id)
         filters = self._chain.filters_body(exchange)

@@ -75,7 +75,7 @@ class Answer:
     _bodiless: bool = field(default=False)
 
     def head(self, status: int, headers: Headers, *, reason: str | None = None) -> bytes:
-        """The head as bytes; from here on the framing is decided."""
+        """The head as bytes; from here on the framing is decided. A missing Date goes out but not into `headers`."""
         self.started = True
         self._bodiless = self.method == "HEAD" or status in (204, 304)
         headers.remove("transfer-encoding")
@@ -87,7 +87,10 @@ class Answer:
                 self.keep_alive = False
         headers.set("Connection", "keep-alive" if self.keep_alive else "close")
         phrase = REASONS.get(status, "") if reason is None else reason
-        return f"HTTP/1.1 {status} {phrase}\r\n".encode("latin-1", "replace") + headers.encode() + b"\r\n"
+        date = "" if "date" in headers else f"Date: {http_date()}\r\n"
+        return (
+            f"HTTP/1.1 {status} {phrase}\r\n{date}".encode("latin-1", "replace") + headers.encode() + b"\r\n"
+        )
 
     def frame(self, data: bytes) -> bytes:
         """`data` as it must stand on the wire after `head`."""

@@ -18,7 +18,7 @@ class Vault:
 
     @classmethod
     def of_process(cls) -> Vault:
-        return cls(os.environ)  # noqa: TID251 - Kong's vault is the environment
+        return cls(os.environ)
 
     def get(self, reference: str) -> str | None:
         """The secret, or None when there is none. Raises ValueError for what is no reference."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -17,7 +16,7 @@ from devstack.kong.admin.errors import Refused, not_found
 from devstack.kong.admin.info import Info
 from devstack.kong.fields import Json
 from devstack.kong.headers import Headers
-from devstack.kong.server import Answer, Request, http_date
+from devstack.kong.server import Answer, Request
 from devstack.kong.wire import Malformed
 
 Parent = tuple[str, Json] | None
@@ -96,7 +95,7 @@ class AdminApi:
     async def _reply(
         self, answer: Answer, status: int, body: Json | str | list[str] | None, started: float
     ) -> None:
-        headers = Headers([("Date", http_date())])
+        headers = Headers()
         raw = b""
         if isinstance(body, str):
             headers.add("Content-Type", "text/plain; charset=UTF-8")
@@ -194,4 +193,4 @@ def endpoint_words() -> Iterable[str]:
         yield f"/{word}/{{{word}}}/{child}"
         yield f"/{word}/{{{word}}}/{child}/{{{kind}}}"
     for word, reference in UPWARDS:
-        yield f"/{word}/{{{re.sub('-', '_', word)}}}/{reference}"
+        yield f"/{word}/{{{TOP[word]}}}/{reference}"

@@ -354,7 +354,7 @@ def _encode_base64(data: str, no_padding: object = None) -> str:
 _NOT_FOR_LUA = {"enter", "leave", "x", "functions"}
 _PURE: dict[str, Callable[..., Any]] = {
     "now": time.time,
-    "date": lambda form: datetime.now(UTC).strftime(form),  # noqa: TID251 - Lua's clock is the real one
+    "date": lambda form: datetime.now(UTC).strftime(form),
     "http_time": lambda seconds: formatdate(seconds, usegmt=True),
     "digest": lambda algorithm, data: (
         hashlib.new(algorithm, data.encode("latin-1")).digest().decode("latin-1")
