@@ -37,8 +37,8 @@ class Change:
 
     @property
     def loads_slowly(self) -> bool:
-        """The gateway's workers need up to seconds to see it; the rest is seen almost at once."""
-        return self.entity.kind in {Kind.SERVICE, Kind.PLUGIN, Kind.ROUTE}
+        """Something that guards or limits, which the gateway's workers need up to seconds to load."""
+        return self.action is not Action.DELETE and self.entity.kind in {Kind.SERVICE, Kind.PLUGIN}
 
     def __str__(self) -> str:
         sign = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}[self.action]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kong_sync.domain.edge import Edge
@@ -31,3 +31,21 @@ def _owner(tags: tuple[str, ...], fields: Mapping[str, Any], parents: Mapping[st
         return Owner(Concern.API, api)
     parent = fields.get("consumer") or fields.get("service") or {}
     return parents.get(str(parent.get("id")), Owner(Concern.PLATFORM, part))
+
+
+def adopt_all(edge: Edge, dump: Mapping[Kind, Sequence[Mapping[str, Any]]]) -> list[Entity]:
+    """What of a dump is ours."""
+    roots = [
+        entity
+        for kind in (Kind.SERVICE, Kind.CONSUMER)
+        for fields in dump.get(kind, ())
+        if (entity := adopt(edge, kind, fields, {})) is not None
+    ]
+    parents = {entity.id: entity.owner for entity in roots}
+    hanging = [
+        entity
+        for kind in (Kind.ROUTE, Kind.PLUGIN, Kind.ACL, Kind.CREDENTIAL)
+        for fields in dump.get(kind, ())
+        if (entity := adopt(edge, kind, fields, parents)) is not None
+    ]
+    return roots + hanging

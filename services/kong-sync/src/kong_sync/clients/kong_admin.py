@@ -1,0 +1,121 @@
+"""Kong's Admin API: list what carries our tags, put and delete single entities. Every call may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from common.retry import retrying
+from kong_sync.clients.errors import KongRejected, KongUnavailable, kong_message
+from kong_sync.domain.entities import Entity, Kind
+from kong_sync.metrics import ADMIN_CALLS
+
+_PAGE = 1_000
+_NESTED = {Kind.ACL: "acls", Kind.CREDENTIAL: "key-auth"}
+
+
+@contextmanager
+def _kong_errors(action: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        status, text = error.response.status_code, error.response.text
+        # 429 and 408 come from something in front of Kong, and pass
+        if status >= 500 or status in {408, 429}:
+            raise KongUnavailable(action, f"{status} {text[:200]}") from error
+        raise KongRejected(action, status=status, detail=_detail(text)) from error
+    except (httpx.TransportError, json.JSONDecodeError) as error:
+        raise KongUnavailable(action, f"{type(error).__name__}: {error}") from error
+
+
+def _detail(text: str) -> str:
+    try:
+        return kong_message(json.loads(text))
+    except json.JSONDecodeError:
+        return text[:300]
+
+
+class KongAdmin:
+    """A client of the Admin API at `url`."""
+
+    def __init__(
+        self, url: str, *, timeout_seconds: float = 10.0, attempts: int = 3,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:  # fmt: skip
+        self._attempts = attempts
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=httpx.Timeout(timeout_seconds, connect=2.0), transport=transport,
+            limits=httpx.Limits(max_connections=8),
+        )  # fmt: skip
+
+    async def node(self) -> dict[str, Any]:
+        """What the node says of itself."""
+        return await self._call("GET", "/")
+
+    async def dump(self, tags: Sequence[str]) -> dict[Kind, list[dict[str, Any]]]:
+        """Every entity that carries all of `tags`, by kind."""
+        found = await asyncio.gather(*(self._list(kind, tags) for kind in Kind))
+        return dict(zip(Kind, found, strict=True))
+
+    async def put(self, entity: Entity) -> None:
+        """`entity` stands in Kong with exactly these fields; what it leaves unnamed has Kong's default."""
+        body = dict(entity.fields)
+        if entity.kind in _NESTED:
+            body.pop("consumer")
+        await self._call("PUT", _address(entity), body=body)
+
+    async def delete(self, entity: Entity) -> None:
+        """`entity` does not stand in Kong."""
+        await self._call("DELETE", _address(entity))
+
+    async def close(self) -> None:
+        """All connections are closed."""
+        await self._client.aclose()
+
+    async def _list(self, kind: Kind, tags: Sequence[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        parameters: dict[str, str | int] = {"size": _PAGE, "tags": ",".join(tags)}
+        while True:
+            page = await self._call("GET", f"/{kind}", parameters=parameters)
+            found += page["data"]
+            offset = page.get("offset")
+            if not offset:
+                return found
+            parameters["offset"] = offset
+
+    async def _call(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str | int] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        async for attempt in retrying(on=KongUnavailable, attempts=self._attempts):
+            with attempt:
+                return await self._once(method, path, body=body, parameters=parameters)
+        raise AssertionError("unreachable: the last error is raised")  # pragma: no cover
+
+    async def _once(
+        self, method: str, path: str, *, body: Mapping[str, Any] | None,
+        parameters: Mapping[str, str | int] | None,
+    ) -> dict[str, Any]:  # fmt: skip
+        outcome = "unavailable"
+        try:
+            with _kong_errors(f"{method} {path}"):
+                response = await self._client.request(method, path, json=body, params=parameters)
+                outcome = "refused" if response.is_client_error else outcome
+                response.raise_for_status()
+                answer: dict[str, Any] = response.json() if response.content else {}
+                outcome = "ok"
+                return answer
+        finally:
+            ADMIN_CALLS.labels(method, outcome).inc()
+
+
+def _address(entity: Entity) -> str:
+    nested = _NESTED.get(entity.kind)
+    if nested:
+        return f"/consumers/{entity.fields['consumer']['id']}/{nested}/{entity.id}"
+    return f"/{entity.kind}/{entity.id}"

@@ -1,0 +1,112 @@
+"""All tables of kong-sync: copies of what others decided, and our own words about the gateway."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+)  # fmt: skip
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from common.db import make_metadata
+from common.tables import add_common_tables
+
+metadata = make_metadata()
+_INSTANT = DateTime(timezone=True)
+_ID = Uuid(as_uuid=False)
+
+api_copy = Table(
+    "api_copy", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("provider_id", _ID, nullable=False),
+    Column("provider_slug", Text, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("base_url", Text),
+    Column("status", Text, nullable=False),
+    Column("latest_version", Text),
+    Column("cors_origins", ARRAY(Text), nullable=False),
+)  # fmt: skip
+
+api_version_copy = Table(
+    "api_version_copy", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("api_id", _ID, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("is_latest", Boolean, nullable=False),
+    Column("base_url", Text),
+)  # fmt: skip
+
+subscription_copy = Table(
+    "subscription_copy", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("organisation_id", _ID, nullable=False),
+    Column("provider_id", _ID, nullable=False),
+    Column("api_id", _ID, nullable=False),
+    Column("plan_version_id", _ID, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("canceled_at", _INSTANT),
+    Column("limits_override", JSONB(none_as_null=True)),
+    Column("phases", JSONB, nullable=False),
+)  # fmt: skip
+
+api_key_copy = Table(
+    "api_key_copy", metadata,
+    Column("id", _ID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("subscription_id", _ID, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("expires_at", _INSTANT),
+    Column("changed_at", _INSTANT, nullable=False),
+)  # fmt: skip
+
+quota_copy = Table(
+    "quota_copy", metadata,
+    Column("subscription_id", _ID, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("until", _INSTANT, nullable=False),
+)  # fmt: skip
+
+gateway_progress = Table(
+    "gateway_progress", metadata,
+    Column("concern", Text, primary_key=True),
+    Column("id", _ID, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("organisation_id", _ID, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("fingerprint", Text, nullable=False),
+    Column("proxy_url", Text),
+    Column("wished_at", _INSTANT, nullable=False),
+    Column("changed_at", _INSTANT, nullable=False),
+)  # fmt: skip
+
+reconcile_pass = Table(
+    "reconcile_pass", metadata,
+    Column("only", Boolean, primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("finished_at", _INSTANT, nullable=False),
+    Column("changes", Integer, nullable=False),
+    Column("withheld", Integer, nullable=False),
+    Column("failures", JSONB, nullable=False),
+    Column("canary_seen", Boolean),
+    Column("error", Text),
+    CheckConstraint('"only"', name="one_row"),
+)  # fmt: skip
+
+add_common_tables(metadata)

@@ -1,0 +1,21 @@
+"""What may be wrong with a question to kong-sync."""
+
+from __future__ import annotations
+
+from common.errors import Conflict, NotFound
+
+
+class ApiUnknown(NotFound):
+    """No API of this id was told to us, or not to this caller."""
+
+    code = "API_NOT_FOUND"
+
+
+class ReconcileBusy(Conflict):
+    """Another process is making a pass and did not end it in time."""
+
+    code = "RECONCILE_BUSY"
+
+
+class FrontDoorInvalid(Exception):
+    """gateway/kong.yml cannot be applied: the message says why."""

@@ -1,0 +1,49 @@
+"""Reconcile whenever something woke us, and now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+from common.clock import Clock
+from common.db import Database
+from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.report import Outcome, PassReport
+from kong_sync.usecases.reconcile import reconcile
+
+_FIRST_RETRY_SECONDS = 1.0
+
+
+async def keep_reconciled(
+    db: Database,
+    gateway: Gateway,
+    *,
+    clock: Clock,
+    wake: asyncio.Event,
+    stop: asyncio.Event,
+    interval_seconds: float,
+) -> None:
+    """Until `stop` is set, Kong follows our tables: at once after `wake`, and at every deadline and interval."""
+    retry = _FIRST_RETRY_SECONDS
+    while not stop.is_set():
+        wake.clear()
+        report = await reconcile(db, gateway, clock=clock, stop=stop, interrupt=wake)
+        settled = report.outcome in {Outcome.EQUAL, Outcome.APPLIED, Outcome.SWITCHED_OFF}
+        retry = _FIRST_RETRY_SECONDS if settled else min(retry * 2, interval_seconds)
+        pause = interval_seconds if settled else min(retry, interval_seconds)
+        await _first_of(wake, stop, seconds=_until_deadline(report, now=clock.now(), at_most=pause))
+
+
+def _until_deadline(report: PassReport, *, now: datetime, at_most: float) -> float:
+    if report.next_deadline is None:
+        return at_most
+    return min(at_most, max(0.0, (report.next_deadline - now).total_seconds()))
+
+
+async def _first_of(*events: asyncio.Event, seconds: float) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for future in waiting:
+            future.cancel()

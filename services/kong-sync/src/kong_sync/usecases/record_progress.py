@@ -1,0 +1,46 @@
+"""Store and publish how far the gateway is, where that has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common import outbox
+from kong_sync.db import progress as told_progress
+from kong_sync.db.progress import Told
+from kong_sync.domain.entities import Owner
+from kong_sync.domain.progress import Progress, State, Wish
+from kong_sync.events.progress import progress_event
+from kong_sync.metrics import LIVE_SECONDS
+
+Decide = Callable[[Owner, Wish, Progress | None], Progress]
+
+
+async def record_progress(
+    session: AsyncSession, wishes: Mapping[Owner, Wish], decide: Decide, *, now: datetime
+) -> dict[Owner, Progress]:
+    """The progress of every owner as `decide` has it; only what differs from what we told last is published."""
+    before = await told_progress.all_told(session)
+    changed: list[Told] = []
+    progress: dict[Owner, Progress] = {}
+    for owner, wish in wishes.items():
+        last = before.get(owner)
+        progress[owner] = decide(owner, wish, last.progress if last else None)
+        if last is None or progress[owner] != last.progress:
+            changed.append(_next(owner, wish, progress[owner], last, now))
+    await told_progress.put_all(session, changed, now=now)
+    for told in changed:
+        await outbox.publish(session, progress_event(told.owner, told.version, told.progress), now=now)
+        if told.progress.state is State.LIVE:
+            LIVE_SECONDS.labels(told.owner.concern).observe((now - told.wished_at).total_seconds())
+    return progress
+
+
+def _next(owner: Owner, wish: Wish, progress: Progress, last: Told | None, now: datetime) -> Told:
+    # Seconds since 1970 as the least version: after a loss of this table readers still take what we say for newer.
+    version = max(last.version + 1 if last else 1, int(now.timestamp()))
+    same_wish = last is not None and last.progress.fingerprint == progress.fingerprint
+    wished_at = last.wished_at if last is not None and same_wish else now
+    return Told(owner, version, wish.organisation_id, progress, wished_at)

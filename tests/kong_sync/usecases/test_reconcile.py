@@ -1,0 +1,290 @@
+"""One pass makes the gateway equal to our tables; a second one makes no change; a key works, or says why not."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from common.db import Database
+from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.limits import Limits
+from kong_sync.domain.records import Tables
+from kong_sync.domain.report import Outcome, PassReport
+from kong_sync.usecases.plan_changes import plan_changes
+from kong_sync.usecases.reconcile import reconcile
+from tests.gateway.keys import a_key as a_key_text
+from tests.kong_sync.double import Double, Upstream
+from tests.kong_sync.factories import (
+    NOW,
+    a_key,
+    a_phase,
+    a_quota,
+    a_subscription,
+    a_version,
+    an_api,
+    an_id,
+    some_tables,
+)  # fmt: skip
+from tests.kong_sync.market import tell
+from tests.support.clock import FixedClock
+from tests.support.outbox import outbox_events
+
+
+class Stage:
+    """A marketplace of one API with one subscription, its gateway and its provider's server."""
+
+    def __init__(
+        self, db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
+    ) -> None:
+        self.db, self.gateway, self.clock, self.double, self.upstream = db, gateway, clock, double, upstream
+        name = gateway.edge.namespace  # ids and slugs are of this test alone: all tests share one gateway
+        self.key = a_key_text(name.rjust(43, "0"))
+        self.slug = f"acme-{name}"
+        self.api = an_api(
+            id=an_id(f"api {name}"), provider_id=an_id(name), provider_slug=self.slug, base_url=upstream.url
+        )
+        self.version = a_version(id=an_id(f"v1 {name}"), api_id=self.api.id)
+        self.subscription = a_subscription(id=an_id(f"s {name}"), api_id=self.api.id)
+        digest = hashlib.sha256(self.key.encode()).hexdigest()
+        self.credential = a_key(id=an_id(f"k {name}"), subscription_id=self.subscription.id, sha256=digest)
+
+    @property
+    def tables(self) -> Tables:
+        return some_tables(
+            apis=[self.api],
+            versions=[self.version],
+            subscriptions=[self.subscription],
+            keys=[self.credential],
+        )
+
+    async def reconcile(self) -> PassReport:
+        return await reconcile(self.db, self.gateway, clock=self.clock, stop=asyncio.Event())
+
+    async def set_up(self) -> PassReport:
+        await tell(self.db, self.tables)
+        return await self.reconcile()
+
+    async def plan(self) -> list[str]:
+        planned = await plan_changes(self.db, self.gateway, now=self.clock.now(), generation="x")
+        return [str(change) for change in planned.plan.changes]
+
+    async def call(self, path: str = "/pay/v1/things?a=1", *, key: str | None = None) -> httpx.Response:
+        headers = {"X-API-Key": key or self.key}
+        async with httpx.AsyncClient(base_url=self.double.proxy_url) as client:
+            return await client.get(f"/{self.slug}{path}", headers=headers)
+
+    async def states(self) -> dict[str, list[str]]:
+        told: dict[str, list[str]] = {}
+        for event in await outbox_events(self.db):
+            told.setdefault(event["topic"], []).append(event["payload"]["state"])
+        return told
+
+
+@pytest.fixture
+def stage(
+    worker_db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
+) -> Stage:
+    return Stage(worker_db, gateway, clock, double, upstream)
+
+
+async def test_after_one_pass_the_key_works_and_the_next_plan_is_empty(stage: Stage) -> None:
+    report = await stage.set_up()
+    assert (report.outcome, report.failures, report.canary_seen) == (Outcome.APPLIED, {}, True)
+    assert await stage.plan() == []
+    assert (await stage.reconcile()).outcome is Outcome.EQUAL
+    answer = await stage.call()
+    assert (answer.status_code, answer.text) == (200, "ok")
+    assert answer.headers["X-RateLimit-Limit"] == "60"
+    assert answer.headers["X-Request-Id"] == answer.headers["X-Kong-Request-Id"]
+
+
+async def test_the_provider_learns_who_calls_but_neither_key_nor_digest(stage: Stage) -> None:
+    await stage.set_up()
+    await stage.call()
+    (head,) = stage.upstream.heads
+    assert head.startswith("GET /base/things?a=1 HTTP/1.1")
+    assert f"X-Consumer-Custom-ID: {stage.subscription.id}".lower() in head.lower()
+    assert f"X-Credential-Identifier: {stage.credential.id}".lower() in head.lower()
+    assert stage.key not in head
+    assert stage.credential.sha256 not in head
+
+
+async def test_each_pass_tells_only_what_changed(stage: Stage) -> None:
+    await stage.set_up()
+    await stage.reconcile()
+    assert await stage.states() == {
+        "kong-sync.api.v1": ["pending", "live"],
+        "kong-sync.subscription.v1": ["pending", "live"],
+    }
+    api = (await outbox_events(stage.db, "kong-sync.api.v1"))[-1]["payload"]
+    assert api["proxy_url"] == f"{stage.double.proxy_url}/{stage.slug}/pay/v1"
+
+
+async def test_a_wrong_key_and_no_key_are_told_apart(stage: Stage) -> None:
+    await stage.set_up()
+    wrong = await stage.call(key=a_key_text("z" * 43))
+    assert (wrong.status_code, wrong.json()["code"]) == (401, "INVALID_API_KEY")
+    assert wrong.headers["content-type"] == "application/problem+json"
+    digest = await stage.call(key=stage.credential.sha256)
+    assert digest.json()["code"] == "INVALID_API_KEY"
+    async with httpx.AsyncClient(base_url=stage.double.proxy_url) as client:
+        missing = await client.get(f"/{stage.slug}/pay/v1/things")
+    assert (missing.status_code, missing.json()["code"]) == (401, "MISSING_API_KEY")
+    assert stage.upstream.heads == []
+
+
+async def test_a_revoked_key_stops_and_says_so(stage: Stage) -> None:
+    await stage.set_up()
+    await tell(
+        stage.db,
+        some_tables(
+            apis=[],
+            versions=[],
+            subscriptions=[],
+            keys=[replace(stage.credential, version=2, status="revoked")],
+        ),
+    )
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (401, "REVOKED_API_KEY")
+    assert await stage.plan() == []
+
+
+async def test_a_key_past_its_expiry_says_so_without_a_pass(stage: Stage) -> None:
+    expired = replace(stage.credential, version=2, status="expiring", expires_at=NOW - timedelta(days=1))
+    await tell(stage.db, stage.tables)
+    await tell(stage.db, some_tables(apis=[], versions=[], subscriptions=[], keys=[expired]))
+    await stage.reconcile()
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (401, "EXPIRED_API_KEY")
+
+
+@pytest.mark.parametrize("status", ["past_due", "paused", "canceled"])
+async def test_a_stopped_subscription_is_refused_and_comes_back(stage: Stage, status: str) -> None:
+    await stage.set_up()
+    stopped = replace(stage.subscription, version=2, status=status)
+    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped]))
+    await stage.reconcile()
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (403, "SUBSCRIPTION_INACTIVE")
+    await tell(
+        stage.db,
+        some_tables(
+            apis=[], versions=[], keys=[], subscriptions=[replace(stopped, version=3, status="active")]
+        ),
+    )
+    await stage.reconcile()
+    assert (await stage.call()).status_code == 200
+
+
+async def test_a_reached_quota_stops_until_its_period_ends_by_itself(stage: Stage) -> None:
+    quota = a_quota(subscription_id=stage.subscription.id, state="reached")
+    await tell(stage.db, stage.tables)
+    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[], quotas=[quota]))
+    report = await stage.reconcile()
+    assert report.next_deadline == quota.until
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (429, "QUOTA_EXCEEDED")
+    assert int(answer.headers["Retry-After"]) >= 1
+    stage.clock.set(quota.until)
+    await stage.reconcile()
+    assert (await stage.call()).status_code == 200
+
+
+async def test_the_rate_limit_holds_and_says_when_to_come_back(stage: Stage) -> None:
+    stage.subscription = replace(stage.subscription, phases=(a_phase(limits=Limits(day=2)),))
+    await stage.set_up()
+    answers = [await stage.call() for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[-1].json()["code"] == "RATE_LIMIT_EXCEEDED"
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert answers[-1].headers["X-RateLimit-Remaining"] == "0"
+
+
+async def test_a_key_of_another_api_is_told_to_subscribe(stage: Stage) -> None:
+    other = replace(stage.api, id=an_id(f"other {stage.slug}"), slug="other")
+    version = replace(stage.version, id=an_id(f"ov {stage.slug}"), api_id=other.id)
+    await stage.set_up()
+    await tell(stage.db, some_tables(apis=[other], versions=[version], subscriptions=[], keys=[]))
+    await stage.reconcile()
+    answer = await stage.call("/other/v1/x")
+    assert (answer.status_code, answer.json()["code"]) == (403, "SUBSCRIPTION_NOT_FOUND")
+
+
+async def test_what_no_api_answers_under_the_providers_path_is_ours_and_elsewhere_kongs(stage: Stage) -> None:
+    await stage.set_up()
+    ours = await stage.call("/nothing/here")
+    assert (ours.status_code, ours.json()["code"]) == (404, "API_NOT_FOUND")
+    async with httpx.AsyncClient(base_url=stage.double.proxy_url) as client:
+        kongs = await client.get("/elsewhere")
+    assert kongs.json()["message"] == "no Route matched with those values"
+
+
+async def test_a_version_is_not_taken_for_a_longer_one(stage: Stage) -> None:
+    await stage.set_up()
+    await stage.call("/pay/v10/things")
+    assert stage.upstream.heads[-1].startswith("GET /base/v10/things ")
+
+
+async def test_a_retired_api_leaves_the_gateway_route_first(stage: Stage) -> None:
+    await stage.set_up()
+    retired = replace(stage.api, version=2, status="retired")
+    await tell(stage.db, some_tables(apis=[retired], versions=[], subscriptions=[], keys=[]))
+    assert (await stage.plan())[0].startswith("- routes")
+    report = await stage.reconcile()
+    assert report.plan.withheld == ()
+    assert (await stage.call()).status_code == 404
+    assert (await stage.states())["kong-sync.api.v1"][-1] == "not_provisioned"
+    assert await stage.plan() == []
+
+
+async def test_a_hand_edit_and_a_hand_delete_are_undone_and_foreign_things_left_alone(stage: Stage) -> None:
+    await stage.set_up()
+    admin = httpx.AsyncClient(base_url=stage.double.admin_url)
+    edge = stage.gateway.edge
+    service, route = edge.id_of(f"service.{stage.version.id}"), edge.id_of(f"route.{stage.version.id}")
+    await admin.patch(f"/services/{service}", json={"host": "evil.example"})
+    await admin.delete(f"/routes/{route}")
+    # it carries our tags, but its id does not follow from them
+    foreign = (await admin.post("/services", json={
+        "name": f"foreign-{edge.namespace}", "url": "http://127.0.0.1:9", "tags": edge.tags("service.x"),
+    })).json()  # fmt: skip
+    assert await stage.plan() == [
+        f"~ services {stage.slug}.pay.v1.{stage.version.id[-8:]} {service} (host)",
+        f"+ routes route.{stage.version.id} {route}",
+    ]
+    await stage.reconcile()
+    assert (await stage.call()).status_code == 200
+    assert await stage.plan() == []
+    assert (await admin.get(f"/services/{foreign['id']}")).json()["name"] == foreign["name"]
+    await admin.aclose()
+
+
+async def test_an_emptied_database_deletes_nothing(stage: Stage, databases: object) -> None:
+    await stage.set_up()
+    async with stage.db.begin() as session:
+        from sqlalchemy import text
+
+        for table in ("api_copy", "api_version_copy", "subscription_copy", "api_key_copy"):
+            await session.execute(text(f"DELETE FROM {table}"))
+    report = await stage.reconcile()
+    assert report.outcome is Outcome.PARTLY
+    assert len(report.plan.withheld) > 5
+    assert (await stage.call()).status_code == 200
+
+
+async def test_switched_off_nothing_is_written_and_it_catches_up_later(stage: Stage) -> None:
+    await tell(stage.db, stage.tables)
+    off = replace(stage.gateway, enabled=False)
+    report = await reconcile(stage.db, off, clock=stage.clock, stop=asyncio.Event())
+    assert report.outcome is Outcome.SWITCHED_OFF
+    assert (await stage.states())["kong-sync.api.v1"] == ["not_provisioned"]
+    assert (await stage.call()).status_code == 404
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    assert (await stage.states())["kong-sync.api.v1"] == ["not_provisioned", "pending", "live"]
+    assert (await stage.call()).status_code == 200
