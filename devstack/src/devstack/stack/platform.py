@@ -101,6 +101,17 @@ class Platform:
                     return _json(response)
             await asyncio.sleep(0.25)
 
+    async def fetch(self, url: str) -> Any:
+        """The JSON at `url`, None while nobody answers there."""
+        try:
+            return _json(await self._http.get(url))
+        except httpx.TransportError:
+            return None
+
+    async def fetch_post(self, url: str) -> Any:
+        """The JSON that a POST without a body gives."""
+        return _json(await self._http.post(url))
+
     async def sign_in(self, username: str) -> str:
         """An OIDC ID token of the development issuer, which knows every name."""
         form = {

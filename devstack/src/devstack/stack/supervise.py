@@ -10,7 +10,6 @@ import sys
 
 from devstack.embedded.privileges import own_by_unprivileged
 from devstack.stack import secrets, state
-from devstack.stack.apache import apache_broker
 from devstack.stack.config import Config
 from devstack.stack.layout import Layout, write_json
 from devstack.stack.leftovers import forget_dead_postmaster, stop_leftovers
@@ -71,7 +70,12 @@ def _leaves(group: BaseExceptionGroup[StartFailed]) -> list[BaseException]:
 
 
 def _programs(config: Config, broker: str) -> tuple[list[Program], list[Program]]:
-    kafka = apache_broker(config) if broker == "apache" else embedded_broker(config)
+    if broker == "apache":
+        from devstack.stack.apache import apache_broker
+
+        kafka = apache_broker(config)
+    else:
+        kafka = embedded_broker(config)
     return parts(config, kafka=kafka), services(config)
 
 
