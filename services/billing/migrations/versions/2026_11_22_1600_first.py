@@ -277,6 +277,7 @@ CREATE TABLE stripe_call (
     operation text NOT NULL,
     first_sent_at timestamptz NOT NULL,
     attempts integer NOT NULL DEFAULT 1,
+    burned integer NOT NULL DEFAULT 0,
     answered_at timestamptz,
     outcome text
 );;

@@ -47,7 +47,8 @@ _INSERT = text("""
     INSERT INTO invoice_run (id, organisation_id, until, status, requested_at)
     VALUES (:id, :organisation_id, :until, 'waiting', :now) ON CONFLICT DO NOTHING RETURNING id""")
 _SAME = text("""
-    SELECT * FROM invoice_run WHERE organisation_id IS NOT DISTINCT FROM CAST(:organisation_id AS uuid) AND until = :until""")
+    SELECT * FROM invoice_run
+    WHERE organisation_id IS NOT DISTINCT FROM CAST(:organisation_id AS uuid) AND until = :until""")
 _GET = text("SELECT * FROM invoice_run WHERE id = :id")
 _INVOICES = text("""
     SELECT id FROM invoice WHERE until = :until AND status <> 'draft'

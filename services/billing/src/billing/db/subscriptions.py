@@ -49,7 +49,8 @@ _SELL = text("""
     VALUES (:subscription_id, :plan_version_id, CAST(:terms AS jsonb), :now) ON CONFLICT DO NOTHING""")
 _ALTERED = text("""
     SELECT plan_version_id FROM sold_terms
-    WHERE subscription_id = :subscription_id AND plan_version_id = :plan_version_id AND terms <> CAST(:terms AS jsonb)""")
+    WHERE subscription_id = :subscription_id AND plan_version_id = :plan_version_id
+        AND terms <> CAST(:terms AS jsonb)""")
 _OF = text("SELECT * FROM subscription WHERE organisation_id = :organisation_id ORDER BY subscription_id")
 _TERMS_OF = text("""
     SELECT t.subscription_id, t.plan_version_id, t.terms FROM sold_terms t JOIN subscription s USING (subscription_id)
@@ -62,7 +63,7 @@ _BUYERS = text("""
 
 async def put(session: AsyncSession, record: SubscriptionRecord, *, now: datetime) -> list[UUID]:
     """The copy is at least as new as `record`. Returns the plan versions whose terms differ from those sold."""
-    altered = []
+    altered: list[UUID] = []
     for plan_version_id, terms in record.terms.items():
         names = {"subscription_id": record.subscription_id, "plan_version_id": plan_version_id}
         values = names | {"terms": json.dumps(terms)}

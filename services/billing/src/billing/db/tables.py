@@ -286,6 +286,7 @@ stripe_call = Table(
     Column("operation", Text, nullable=False),
     Column("first_sent_at", _INSTANT, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="1"),
+    Column("burned", Integer, nullable=False, server_default="0"),
     Column("answered_at", _INSTANT),
     Column("outcome", Text),
 )  # fmt: skip

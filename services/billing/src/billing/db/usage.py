@@ -61,7 +61,8 @@ class Adjustment:
 _PUT_DAY = text("""
     INSERT INTO metered_day AS t (subscription_id, plan_version_id, day, version, organisation_id, api_id, calls,
         billable_calls, units)
-    VALUES (:subscription_id, :plan_version_id, :day, :version, :organisation_id, :api_id, :calls, :billable_calls, :units)
+    VALUES (:subscription_id, :plan_version_id, :day, :version, :organisation_id, :api_id, :calls, :billable_calls,
+        :units)
     ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET version = excluded.version,
         calls = excluded.calls, billable_calls = excluded.billable_calls, units = excluded.units
     WHERE excluded.version > t.version""")
@@ -155,10 +156,10 @@ async def of_closed_month(session: AsyncSession, organisation_id: UUID, month: P
     for row in await session.execute(_ADJUSTED, names):
         before = latest.get((row.subscription_id, row.plan_version_id))
         source = {"step": "metered", "adjustment_version": row.version, "month": row.month.isoformat()}
+        calls = max(before.calls if before else 0, row.billable_calls)
         latest[row.subscription_id, row.plan_version_id] = UsageTotal(
-            row.subscription_id, row.plan_version_id, row.api_id, max(before.calls if before else 0, row.billable_calls),
-            row.billable_calls, row.units, source,
-        )  # fmt: skip
+            row.subscription_id, row.plan_version_id, row.api_id, calls, row.billable_calls, row.units, source
+        )
     return list(latest.values())
 
 

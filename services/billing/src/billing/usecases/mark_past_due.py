@@ -1,0 +1,23 @@
+"""Who has not paid for too long."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing.db import accounts, invoices
+from billing.usecases.change_standing import change_standing
+
+
+async def mark_past_due(session: AsyncSession, *, overdue_before: datetime, now: datetime) -> int:
+    """Organisations with an invoice open since before `overdue_before` are past due; returns how many became so."""
+    marked = 0
+    for organisation_id in sorted(await invoices.overdue_debtors(session, issued_before=overdue_before)):
+        account = await accounts.lock(session, organisation_id)
+        # Looked at again under the lock: a payment may have come in between.
+        overdue = await invoices.has_overdue(session, organisation_id, issued_before=overdue_before)
+        if overdue and account.standing == "good":
+            await change_standing(session, organisation_id, "past_due", now=now)
+            marked += 1
+    return marked
