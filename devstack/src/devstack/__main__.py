@@ -52,6 +52,12 @@ def _test(_: argparse.Namespace, rest: list[str]) -> int:
     return test(rest)
 
 
+def _check(_: argparse.Namespace, __: list[str]) -> int:
+    from devstack.stack.commands import check
+
+    return check()
+
+
 def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     from devstack.demo.command import demo
 
