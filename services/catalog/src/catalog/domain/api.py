@@ -1,6 +1,6 @@
 """The catalogue's values: an API, its versions, endpoints and plans."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -36,7 +36,7 @@ class PlanStatus(StrEnum):
 class Gateway:
     """What kong-sync last said about an API."""
 
-    state: str = "pending"
+    state: str
     reason: str | None = None
     proxy_url: str | None = None
 
@@ -69,7 +69,12 @@ class Api:
     total_calls: int = 0
     review_note: str | None = None
     published_at: datetime | None = None  # the first time; never unset
-    gateway: Gateway = field(default_factory=Gateway)
+    gateway: Gateway | None = None
+
+    @property
+    def shown_gateway(self) -> Gateway:
+        """What is known of it at the gateway; before kong-sync said anything, on its way once it is public."""
+        return self.gateway or Gateway("pending" if self.status in VISIBLE else "not_provisioned")
 
     @property
     def is_visible(self) -> bool:
