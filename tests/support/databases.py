@@ -35,7 +35,7 @@ class Databases:
     async def start(cls) -> Self:
         home = Path(tempfile.mkdtemp(prefix="marketplace-test-"))
         home.chmod(0o755)
-        shared = privileges.data_root(ROOT)
+        shared = privileges.data_root(ROOT / ".run")
         shared.mkdir(parents=True, exist_ok=True)
         server = postgres.Postgres(home / "data", postgres.binaries(shared), ports.free_port(), PASSWORD)
         await asyncio.to_thread(server.initialise)

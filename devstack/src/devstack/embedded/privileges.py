@@ -22,15 +22,15 @@ def unprivileged_user() -> str | None:
     return UNPRIVILEGED_USER if is_root() else None
 
 
-def data_root(home: Path) -> Path:
-    """Where the embedded servers of the checkout at `home` keep their data.
+def data_root(run: Path) -> Path:
+    """Where the embedded servers of the stack whose `.run` folder is `run` keep their data.
 
-    Inside the checkout for an ordinary user. For root a folder outside it, named by the checkout's path: a clone
-    under /root cannot be entered by `nobody`. It lies below /var/tmp, which survives a reboot.
+    Inside it for an ordinary user. For root a folder outside, named by its path: a clone under /root cannot be
+    entered by `nobody`. It lies below /var/tmp, which survives a reboot.
     """
     if not is_root():
-        return home / ".run" / "data"
-    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
+        return run / "data"
+    name = hashlib.sha256(str(run.resolve()).encode()).hexdigest()[:12]
     base = Path("/var/tmp") if Path("/var/tmp").is_dir() else Path(tempfile.gettempdir())
     return base / f"marketplace-{name}"
 

@@ -21,14 +21,14 @@ def package(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders and files of one checkout's stack."""
+    """The folders and files of one checkout's stack; MARKETPLACE_RUN names another `.run` (a second stack, a test's)."""
 
     home: Path = HOME
 
     @property
     def run(self) -> Path:
         """Everything that tells of the running stack; removed by `reset`."""
-        return self.home / ".run"
+        return Path(os.environ.get("MARKETPLACE_RUN") or self.home / ".run")
 
     @property
     def logs(self) -> Path:
@@ -38,7 +38,7 @@ class Layout:
     @property
     def data(self) -> Path:
         """What must survive a restart."""
-        return data_root(self.home)
+        return data_root(self.run)
 
     @property
     def stack_file(self) -> Path:
@@ -72,7 +72,7 @@ class Layout:
 
     def make(self) -> None:
         """The folders exist; `.run` is for its owner only."""
-        self.run.mkdir(exist_ok=True)
+        self.run.mkdir(parents=True, exist_ok=True)
         self.run.chmod(0o700)
         self.logs.mkdir(exist_ok=True)
         self.data.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,147 @@
+"""The stack as its user sees it: what is written for outside checks, what survives, what a stop leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import Stack
+
+pytestmark = pytest.mark.e2e
+SERVICES = {"accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync"}
+
+
+def get(url: str, token: str | None = None) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.get(url, headers=headers, timeout=10)
+
+
+def test_the_stack_file_says_what_outside_checks_need_and_is_private(stack: Stack) -> None:
+    file = stack.file
+    assert set(file["services"]) == SERVICES
+    assert file["services"]["metering"]["ingest_token"]
+    assert set(file["tokens"]) == {"admin", "provider", "consumer"}
+    assert set(file["postgres"]["databases"]) == SERVICES
+    assert all({"url", "worker_url"} == set(urls) for urls in file["postgres"]["databases"].values())
+    assert {"admin_url", "proxy_url"} <= set(file["kong"])
+    assert file["kafka"]["bootstrap_servers"]
+    assert file["redis"]["url"]
+    assert file["stripe"]["url"]
+    assert file["oidc"]["issuer"]
+    for name in ("stack.json", "secrets.json"):
+        assert stat.S_IMODE((stack.run / name).stat().st_mode) == 0o600
+
+
+def test_every_service_is_healthy_and_documented_without_another_origin(stack: Stack) -> None:
+    for name, service in stack.file["services"].items():
+        url = service["url"]
+        assert get(f"{url}/livez").status_code == 200
+        assert get(f"{url}/readyz").status_code == 200
+        assert get(f"{url}/health").json()["status"] == "ok", name
+        assert "marketplace_http_requests_total" in get(f"{url}/metrics").text
+        assert "cdn." not in get(f"{url}/docs").text
+
+
+def test_the_sample_call_that_is_printed_works(stack: Stack) -> None:
+    sample = stack.file["sample"]
+    assert httpx.get(sample["url"], headers={"X-API-Key": sample["key"]}).status_code == 200
+    refused = httpx.get(sample["url"], headers={"X-API-Key": "nonsense"})
+    assert (refused.status_code, refused.json()["code"]) == (401, "INVALID_API_KEY")
+
+
+def test_a_fresh_token_is_all_that_the_token_command_prints(stack: Stack) -> None:
+    token = stack.must("token", "provider").strip()
+    assert "\n" not in token
+    assert get(f"{stack.file['services']['catalog']['url']}/v1/provider/apis", token).status_code == 200
+
+
+def test_a_second_up_finds_the_running_stack(stack: Stack) -> None:
+    before = stack.state["supervisor"]
+    stack.must("up", "--detach")
+    assert stack.state["supervisor"] == before
+
+
+def test_with_accounts_stopped_the_others_go_on(stack: Stack) -> None:
+    file = stack.file
+    consumer, catalog = file["tokens"]["consumer"], file["services"]["catalog"]["url"]
+    accounts = stack.state["processes"]["accounts"]["pid"]
+    os.kill(accounts, signal.SIGSTOP)  # still there, and answers nothing
+    try:
+        with pytest.raises(httpx.TimeoutException):
+            httpx.get(f"{file['services']['accounts']['url']}/livez", timeout=1)
+        assert get(f"{catalog}/v1/apis").status_code == 200
+        for service, path in (
+            ("subscriptions", "subscriptions"),
+            ("metering", "usage/quota"),
+            ("billing", "invoices"),
+        ):
+            answer = get(f"{file['services'][service]['url']}/v1/{path}", consumer)
+            assert answer.status_code == 200, answer.text
+        sample = file["sample"]
+        assert httpx.get(sample["url"], headers={"X-API-Key": sample["key"]}).status_code == 200
+    finally:
+        os.kill(accounts, signal.SIGCONT)
+
+
+def test_a_crashed_process_is_restarted_and_it_is_said(stack: Stack) -> None:
+    before = stack.state["processes"]["catalog"]
+    os.kill(before["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        after = stack.state["processes"]["catalog"]
+        if after["pid"] != before["pid"] and after["ready"]:
+            break
+        time.sleep(0.1)
+    assert after["restarts"] == before["restarts"] + 1
+    assert any("catalog ended (signal SIGKILL)" in line for line in stack.state["lines"])
+
+
+def test_down_leaves_no_process_and_no_port_and_up_finds_everything_again(stack: Stack) -> None:
+    file, processes = stack.file, stack.state["processes"]
+    catalog = file["services"]["catalog"]["url"]
+    apis = get(f"{catalog}/v1/apis?limit=100").json()["total"]
+    invoices = get(
+        f"{file['services']['billing']['url']}/v1/ledger/trial-balance", file["tokens"]["admin"]
+    ).json()
+    stack.must("down")
+    for process in processes.values():
+        assert not _alive(process["pid"]), process
+    for url in [service["url"] for service in file["services"].values()] + [file["kong"]["proxy_url"]]:
+        with socket.socket() as sock:
+            assert sock.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
+    assert not (stack.run / "stack.json").exists()
+    stack.must("up", "--detach")
+    file = stack.file
+    assert get(f"{file['services']['catalog']['url']}/v1/apis?limit=100").json()["total"] == apis
+    again = get(
+        f"{file['services']['billing']['url']}/v1/ledger/trial-balance", file["tokens"]["admin"]
+    ).json()
+    assert again == invoices
+    stack.demo()
+
+
+def test_a_killed_supervisor_leaves_nothing_behind_at_the_next_start(stack: Stack) -> None:
+    orphans = stack.state["processes"]
+    os.kill(stack.state["supervisor"]["pid"], signal.SIGKILL)
+    time.sleep(0.5)
+    assert stack.command("status").returncode == 1
+    stack.must("up", "--detach")
+    for process in orphans.values():
+        assert not _alive(process["pid"]), process
+    sample = stack.file["sample"]
+    assert httpx.get(sample["url"], headers={"X-API-Key": sample["key"]}).status_code == 200
+
+
+def _alive(pid: int) -> bool:
+    """A zombie that nobody collects is dead."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
