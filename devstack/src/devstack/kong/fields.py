@@ -95,12 +95,7 @@ def foreign(kind: str, **more: Any) -> Field:
 
 def fill(fields: Mapping[str, Field], given: Json, aliases: Mapping[str, tuple[str, ...]]) -> Json:
     """`given` with every absent field at its default; deprecated names are moved to where they now live."""
-    moved = dict(given)
-    for name, path in aliases.items():
-        if name in moved:
-            value = moved.pop(name)
-            if value is not None:
-                _put(moved, path, value)
+    moved = move_aliases(given, aliases)
     filled: Json = {}
     for name, spec in fields.items():
         value = moved.pop(name, UNSET)
@@ -114,10 +109,22 @@ def fill(fields: Mapping[str, Field], given: Json, aliases: Mapping[str, tuple[s
     return filled | moved  # what is left is unknown; `problems_of` says so
 
 
+def move_aliases(given: Json, aliases: Mapping[str, tuple[str, ...]]) -> Json:
+    """`given` without deprecated names; a value under its new name stands."""
+    moved = dict(given)
+    for name, path in aliases.items():
+        value = moved.pop(name, None)
+        if value is not None:
+            _put(moved, path, value)
+    return moved
+
+
 def _put(target: Json, path: tuple[str, ...], value: Any) -> None:
     for step in path[:-1]:
-        target = target.setdefault(step, {})
-    target.setdefault(path[-1], value)
+        target[step] = dict(target.get(step) or {})
+        target = target[step]
+    if target.get(path[-1]) is None:
+        target[path[-1]] = value
 
 
 def show_aliases(fields: Mapping[str, Field], value: Json) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -106,10 +107,9 @@ class LogQueue:
     async def _deliver(self) -> None:
         """Send one batch until it is taken or max_retry_time has passed."""
         loop = asyncio.get_running_loop()
-        batch = [self._entries[i] for i in range(min(len(self._entries), self.settings.max_batch_size))]
-        self._in_flight = len(batch)
+        count = min(len(self._entries), self.settings.max_batch_size)
         started, retries = loop.time(), 0
-        while (problem := await self.send(batch)) is not None:
+        while (problem := await self.send(self._take(count))) is not None:
             if loop.time() - started > self.settings.max_retry_time:
                 self._lose(self._in_flight, f"giving up after {retries} retries: {problem}")
                 break
@@ -120,6 +120,12 @@ class LogQueue:
         for _ in range(self._in_flight):  # fewer than were sent when some were dropped meanwhile
             self._bytes -= len(self._entries.popleft())
         self._in_flight = 0
+
+    def _take(self, count: int) -> list[bytes]:
+        """The oldest entries as they are now: a repeated try holds none that were dropped meanwhile."""
+        batch = list(itertools.islice(self._entries, count))
+        self._in_flight = len(batch)
+        return batch
 
     async def flush(self, seconds: float) -> None:
         """Send what is held without waiting for full batches; give up after `seconds`."""

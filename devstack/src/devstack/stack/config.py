@@ -101,6 +101,9 @@ class Config:
                 "KONG_SYNC_GATEWAY_REDIS_HOST": "127.0.0.1",
                 "KONG_SYNC_GATEWAY_REDIS_PORT": str(self.ports["redis"]),
                 "KONG_SYNC_LUA_DIR": str(self.layout.home / "gateway" / "lua"),
+                "KONG_SYNC_FRONT_DOOR_FILE": str(self.layout.home / "gateway" / "kong.yml"),
+                "KONG_SYNC_LOG_BATCH_SECONDS": "0.5",
+                **{f"DECK_{package(name).upper()}_URL": self.url(name) for name in SERVICES},
             },
         }
         return own[service]

@@ -84,12 +84,14 @@ async def _start(supervisor: Supervisor, config: Config) -> None:
     first, second = await asyncio.to_thread(_programs, config, supervisor.state.broker)
     supervisor.state.steps |= {program.name: "waiting" for program in first}
     supervisor.state.steps |= {"migrations": "waiting"} | {program.name: "waiting" for program in second}
-    supervisor.state.steps["sample"] = "waiting"
+    supervisor.state.steps |= {"front door": "waiting", "sample": "waiting"}
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.start(first))
         group.create_task(supervisor.step("migrations", migrate(config)))
     await supervisor.start(second)
-    await supervisor.step("sample", _seed(config))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.step("front door", _bootstrap(config)))
+        group.create_task(supervisor.step("sample", _seed(config)))
     supervisor.state.phase = "ready"
     supervisor.save()
 
@@ -98,6 +100,17 @@ async def _seed(config: Config) -> None:
     tokens, sample = await seed(config)
     stack = config.stack(tokens=tokens) | {"sample": sample}
     write_json(config.layout.stack_file, stack)
+
+
+async def _bootstrap(config: Config) -> None:
+    """gateway/kong.yml is in the gateway: the platform's own routes."""
+    with (config.layout.logs / "bootstrap.log").open("ab") as sink:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "kong_sync.cli", "bootstrap", stdout=sink, stderr=sink,
+            env=config.service_environment("kong-sync"), cwd=config.layout.home,
+        )  # fmt: skip
+    if await process.wait() not in (0, 2):
+        raise StartFailed(f"the front door was refused; see {config.layout.logs / 'bootstrap.log'}")
 
 
 def _prepare(config: Config) -> None:

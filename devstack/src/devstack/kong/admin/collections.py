@@ -19,7 +19,7 @@ from devstack.kong.admin.errors import (
     unique_violation,
 )
 from devstack.kong.entities import ENTITIES, Entity
-from devstack.kong.fields import UUID, Json, fill, problems_of, show_aliases
+from devstack.kong.fields import UUID, Json, fill, move_aliases, problems_of, show_aliases
 from devstack.kong.ids import new_id
 from devstack.kong.plugin_schemas import (
     BUNDLED,
@@ -33,7 +33,8 @@ from devstack.kong.plugin_schemas import (
 from devstack.kong.store import Store, Taken
 
 PAGE = 100
-FIXED = ("id", "created_at")
+# maps and references: a PATCH replaces them whole, while it merges records
+_REPLACED = ("headers", "custom_fields_by_lua", "service", "route", "consumer", "upstream", "client_certificate")
 
 
 class Collections:
@@ -69,6 +70,8 @@ class Collections:
         prepare = ENTITIES[kind].prepare
         if prepare:
             prepare(given)
+        if kind == "plugins" and isinstance(given.get("config"), dict):
+            given["config"] = move_aliases(given["config"], config_field(entity["name"]).aliases)
         merged = _merge({name: value for name, value in entity.items() if name != "updated_at"}, given)
         return self._write(kind, merged, entity)
 
@@ -124,7 +127,7 @@ class Collections:
 
     def _complete(self, spec: Entity, given: Json, held: Json | None) -> Json:
         """The whole entity, valid, or a refusal that says all that is wrong."""
-        given = dict(given)
+        given = self._with_ids(spec, given)
         if spec.prepare:
             spec.prepare(given)
         now = round(time.time(), 3) if spec.fraction else int(time.time())
@@ -149,6 +152,20 @@ class Collections:
         if unable:
             raise Refused(501, {"message": unable})
         return entity
+
+    def _with_ids(self, spec: Entity, given: Json) -> Json:
+        """References may name what they point at; from here on they carry its id."""
+        given = dict(given)
+        for reference, target in spec.references.items():
+            value = given.get(reference)
+            key = ENTITIES[target].name if target in ENTITIES else None
+            if isinstance(value, dict) and key in value and "id" not in value:
+                found = self._store.find(target, (key,), (value[key],))
+                if found is None:
+                    said = f"the foreign key '{lua_literal(value)}' does not reference an existing '{target}' entity."
+                    raise foreign_key_violation(said, {reference: value})
+                given[reference] = {"id": found["id"]}
+        return given
 
     def _plugin_fields(self, given: Json) -> Any:
         name = given.get("name")
@@ -207,9 +224,7 @@ def _merge(held: Json, given: Json) -> Json:
     merged = dict(held)
     for name, value in given.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = (
-            _merge(merged[name], value) if both and name not in ("headers", "custom_fields_by_lua") else value
-        )
+        merged[name] = _merge(merged[name], value) if both and name not in _REPLACED else value
     return merged
 
 

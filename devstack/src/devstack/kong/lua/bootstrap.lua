@@ -318,17 +318,17 @@ local function only(source, names)
   return out
 end
 
+-- No more than the sandboxes of all Kong 3 releases have in common: what runs here runs there.
+local STRING = "byte char find format gmatch gsub len lower match reverse sub upper"
+
 local function new_environment()
-  local environment = only(_G, [[
-    _VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall
-    setmetatable getmetatable rawequal rawget rawset]])
-  environment.print = function(...) py.log("notice", concat_arguments(...)) end
-  environment.string = only(string, "byte char find format gmatch gsub len lower match rep reverse sub upper")
-  environment.table = only(table, "concat insert maxn remove sort")
-  environment.math = math
-  environment.bit = bit
-  environment.coroutine = coroutine
-  environment.os = only(os, "clock date difftime time")
+  local environment = only(_G, "_VERSION assert error ipairs next pairs pcall select tonumber tostring type unpack xpcall")
+  environment.coroutine = only(coroutine, "create resume running status wrap yield")
+  environment.math = only(math, [[abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10
+    max min modf pi pow rad random sin sinh sqrt tan tanh]])
+  environment.os = only(os, "clock difftime time")
+  environment.string = only(string, STRING)
+  environment.table = only(table, "insert maxn remove sort")
   environment.require = sandboxed_require
   environment.kong = kong
   environment.ngx = ngx
@@ -336,8 +336,8 @@ local function new_environment()
   return environment
 end
 
--- `string.rep` and friends are reached through the text metatable as well; it shall not lead to more.
-getmetatable("").__index = only(string, "byte char find format gmatch gsub len lower match rep reverse sub upper")
+-- The functions of `string` are reached through any text as well; that shall not lead to more.
+getmetatable("").__index = only(string, STRING)
 getmetatable("").__metatable = false
 
 local function compile(source, name)
