@@ -21,7 +21,7 @@ def package(service: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The folders and files of one checkout's stack; MARKETPLACE_RUN names another `.run` (a second stack, a test's)."""
+    """The folders and files of one stack; MARKETPLACE_RUN names another `.run` (a second stack, a test's)."""
 
     home: Path = HOME
 
