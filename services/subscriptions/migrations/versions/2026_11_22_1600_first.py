@@ -172,7 +172,11 @@ def _protect() -> None:
     tenant_policy(op, "subscription", consumer="organisation_id", provider=provider)
     tenant_policy(op, "phase", consumer="organisation_id", provider=provider)
     tenant_policy(op, "api_key", consumer="organisation_id")
-    tenant_policy(op, "standing", consumer="organisation_id")
+    # Its providers see it too: whether an approved subscription may start depends on it.
+    of_visible_consumer = (
+        "EXISTS (SELECT FROM subscription s WHERE s.organisation_id = standing.organisation_id)"
+    )
+    tenant_policy(op, "standing", consumer="organisation_id", public_where=of_visible_consumer)
     tenant_policy(op, "gateway_state", public_where=of_visible_subscription)
     tenant_policy(op, "quota", public_where=of_visible_subscription)
     for table in ("api", "plan", "standing", "gateway_state", "quota"):

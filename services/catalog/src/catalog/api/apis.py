@@ -17,6 +17,7 @@ from catalog.api.bodies import (
     FacetsOut,
     ProviderPageOut,
 )
+from catalog.api.paging import id_after
 from catalog.api.rules import RulesDep
 from catalog.db import apis, organisations, search
 from catalog.db.search import Filters, Sort
@@ -82,8 +83,9 @@ async def list_own_apis(
     caller: Member, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> ApiPage:
     """The APIs of the caller's organisation, drafts too, the newest first."""
-    after = UUID(str(decode_cursor(cursor, parts=1)[0])) if cursor else None
-    own = await apis.list_own(session, organisation_id=caller.organisation_id, after=after, limit=limit + 1)
+    own = await apis.list_own(
+        session, organisation_id=caller.organisation_id, after=id_after(cursor), limit=limit + 1
+    )
     more = encode_cursor(str(own[limit - 1].id)) if len(own) > limit else None
     return ApiPage(items=[ApiOut.of(api, caller) for api in own[:limit]], next_cursor=more)
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import StringConstraints
 
 from catalog.api.bodies import ApiOut, ApiPage, Body, Text
+from catalog.api.paging import id_after
 from catalog.api.rules import RulesDep
 from catalog.db import apis
 from catalog.domain.errors import ApiNotFound, InvalidTransition, NothingToPublish, OrganisationSuspended
@@ -18,7 +19,7 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.etag import IfMatch, etag, require_match
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor
 
 router = APIRouter(tags=["publishing"])
 _ERRORS = error_responses(
@@ -51,8 +52,7 @@ async def list_apis_by_status(
     status: Annotated[ApiStatus, Query()] = ApiStatus.PENDING_REVIEW, limit: Limit = 20, cursor: Cursor = None,
 ) -> ApiPage:  # fmt: skip
     """APIs in one status, those first that have waited longest."""
-    after = UUID(str(decode_cursor(cursor, parts=1)[0])) if cursor else None
-    found = await apis.list_by_status(session, status, after=after, limit=limit + 1)
+    found = await apis.list_by_status(session, status, after=id_after(cursor), limit=limit + 1)
     more = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
     return ApiPage(items=[ApiOut.of(api, caller) for api in found[:limit]], next_cursor=more)
 

@@ -105,7 +105,8 @@ subscription = Table(
     Column("started_at", _INSTANT),
     Column("canceled_at", _INSTANT),
     CheckConstraint(
-        "status IN ('pending_approval', 'active', 'paused', 'past_due', 'canceled', 'rejected')", name="status"
+        "status IN ('pending_approval', 'active', 'paused', 'past_due', 'canceled', 'rejected')",
+        name="status",
     ),
     UniqueConstraint("id", "organisation_id"),  # what the rows below it refer to
     Index("uq_subscription_live", "organisation_id", "api_id", unique=True, postgresql_where=_LIVE),
