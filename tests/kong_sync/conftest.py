@@ -18,6 +18,7 @@ from kong_sync.clients.kong_proxy import KongProxy
 from kong_sync.main import create_app
 from kong_sync.settings import Settings
 from tests.kong_sync.double import Double, Faulty, Upstream
+from tests.kong_sync.stage import Stage
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -105,3 +106,10 @@ async def client(app: FastAPI) -> AsyncIterator[AsyncClient]:
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://kong-sync.test") as client:
         yield client
+
+
+@pytest.fixture
+def stage(
+    worker_db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
+) -> Stage:
+    return Stage(worker_db, gateway, clock, double, upstream)

@@ -3,93 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from dataclasses import replace
 from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import text
 
-from common.db import Database
-from kong_sync.clients.gateway import Gateway
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Tables
-from kong_sync.domain.report import Outcome, PassReport
-from kong_sync.usecases.plan_changes import plan_changes
+from kong_sync.domain.report import Outcome
 from kong_sync.usecases.reconcile import reconcile
 from tests.gateway.keys import a_key as a_key_text
-from tests.kong_sync.double import Double, Upstream
 from tests.kong_sync.factories import (
     NOW,
-    a_key,
     a_phase,
     a_quota,
-    a_subscription,
-    a_version,
-    an_api,
     an_id,
     some_tables,
 )  # fmt: skip
 from tests.kong_sync.market import tell
-from tests.support.clock import FixedClock
+from tests.kong_sync.stage import Stage
 from tests.support.outbox import outbox_events
-
-
-class Stage:
-    """A marketplace of one API with one subscription, its gateway and its provider's server."""
-
-    def __init__(
-        self, db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
-    ) -> None:
-        self.db, self.gateway, self.clock, self.double, self.upstream = db, gateway, clock, double, upstream
-        name = gateway.edge.namespace  # ids and slugs are of this test alone: all tests share one gateway
-        self.key = a_key_text(name.rjust(43, "0"))
-        self.slug = f"acme-{name}"
-        self.api = an_api(
-            id=an_id(f"api {name}"), provider_id=an_id(name), provider_slug=self.slug, base_url=upstream.url
-        )
-        self.version = a_version(id=an_id(f"v1 {name}"), api_id=self.api.id)
-        self.subscription = a_subscription(id=an_id(f"s {name}"), api_id=self.api.id)
-        digest = hashlib.sha256(self.key.encode()).hexdigest()
-        self.credential = a_key(id=an_id(f"k {name}"), subscription_id=self.subscription.id, sha256=digest)
-
-    @property
-    def tables(self) -> Tables:
-        return some_tables(
-            apis=[self.api],
-            versions=[self.version],
-            subscriptions=[self.subscription],
-            keys=[self.credential],
-        )
-
-    async def reconcile(self) -> PassReport:
-        return await reconcile(self.db, self.gateway, clock=self.clock, stop=asyncio.Event())
-
-    async def set_up(self) -> PassReport:
-        await tell(self.db, self.tables)
-        return await self.reconcile()
-
-    async def plan(self) -> list[str]:
-        planned = await plan_changes(self.db, self.gateway, now=self.clock.now(), generation="x")
-        return [str(change) for change in planned.plan.changes]
-
-    async def call(self, path: str = "/pay/v1/things?a=1", *, key: str | None = None) -> httpx.Response:
-        headers = {"X-API-Key": key or self.key}
-        async with httpx.AsyncClient(base_url=self.double.proxy_url) as client:
-            return await client.get(f"/{self.slug}{path}", headers=headers)
-
-    async def states(self) -> dict[str, list[str]]:
-        told: dict[str, list[str]] = {}
-        for event in await outbox_events(self.db):
-            told.setdefault(event["topic"], []).append(event["payload"]["state"])
-        return told
-
-
-@pytest.fixture
-def stage(
-    worker_db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
-) -> Stage:
-    return Stage(worker_db, gateway, clock, double, upstream)
 
 
 async def test_after_one_pass_the_key_works_and_the_next_plan_is_empty(stage: Stage) -> None:
@@ -265,11 +199,9 @@ async def test_a_hand_edit_and_a_hand_delete_are_undone_and_foreign_things_left_
     await admin.aclose()
 
 
-async def test_an_emptied_database_deletes_nothing(stage: Stage, databases: object) -> None:
+async def test_an_emptied_database_deletes_nothing(stage: Stage) -> None:
     await stage.set_up()
     async with stage.db.begin() as session:
-        from sqlalchemy import text
-
         for table in ("api_copy", "api_version_copy", "subscription_copy", "api_key_copy"):
             await session.execute(text(f"DELETE FROM {table}"))
     report = await stage.reconcile()

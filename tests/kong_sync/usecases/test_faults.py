@@ -1,0 +1,157 @@
+"""Whatever fails in between, the next pass ends in an empty plan."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from kong_sync.clients.kong_admin import KongAdmin
+from kong_sync.clients.kong_proxy import KongProxy
+from kong_sync.domain.limits import Limits
+from kong_sync.domain.report import Outcome
+from kong_sync.usecases.reconcile import reconcile
+from tests.kong_sync.double import Faulty
+from tests.kong_sync.factories import a_phase, a_subscription, an_api, an_id, some_tables
+from tests.kong_sync.market import tell
+from tests.kong_sync.stage import Stage
+
+
+@pytest.mark.parametrize("fault", ["before", "after", 500])
+async def test_a_failure_at_any_write_is_mended_by_the_next_pass(
+    stage: Stage, faults: Faulty, fault: str | int
+) -> None:
+    await tell(stage.db, stage.tables)
+    failed_at = -1
+    while True:  # each pass gets one write further than the one before
+        failed_at += 1
+        start = len(faults.writes)
+        faults.fault = lambda number, _, at=start + 2 * failed_at: fault if number == at else None  # type: ignore[misc]
+        report = await stage.reconcile()
+        if report.outcome is not Outcome.UNAVAILABLE:
+            break
+        assert (await stage.states())["kong-sync.api.v1"][-1] == "pending"
+    assert failed_at > 3
+    assert report.canary_seen is True
+    faults.fault = lambda _, __: None
+    assert await stage.plan() == []
+    assert (await stage.call()).status_code == 200
+    assert (await stage.states())["kong-sync.api.v1"][-1] == "live"
+
+
+async def test_with_the_admin_api_away_new_wishes_wait_and_live_ones_stay(
+    stage: Stage, faults: Faulty
+) -> None:
+    await stage.set_up()
+    away = replace(stage.gateway, admin=KongAdmin("http://127.0.0.1:1", attempts=2))
+    other = replace(stage.api, id=an_id(f"other {stage.slug}"), slug="other")
+    await tell(stage.db, some_tables(apis=[other], versions=[], subscriptions=[], keys=[]))
+    report = await reconcile(stage.db, away, clock=stage.clock, stop=asyncio.Event())
+    assert report.outcome is Outcome.UNAVAILABLE
+    assert report.error is not None
+    assert (await stage.states())["kong-sync.api.v1"] == ["pending", "live", "pending"]
+    await away.admin.close()
+
+
+async def test_a_refused_entity_fails_alone_with_kongs_words(stage: Stage, faults: Faulty) -> None:
+    poisoned = a_subscription(id=an_id(f"poison {stage.slug}"), api_id=stage.api.id)
+    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[poisoned]))
+    consumer = stage.gateway.edge.id_of(f"consumer.{poisoned.id}")
+    faults.fault = lambda _, request: 400 if request.url.path.endswith(consumer) else None
+    report = await stage.set_up()
+    assert {owner.id: reason for owner, reason in report.failures.items()} == {
+        poisoned.id: "The gateway refused it: the test says no"
+    }
+    assert (await stage.call()).status_code == 200
+    assert sorted(set((await stage.states())["kong-sync.subscription.v1"])) == ["failed", "live", "pending"]
+    # nothing else of it was tried: a consumer without its limits must get no access
+    assert not [path for _, path, _ in faults.writes if consumer in path and not path.endswith(consumer)]
+
+
+async def test_a_service_whose_guard_is_refused_gets_no_route(stage: Stage, faults: Faulty) -> None:
+    plugin = stage.gateway.edge.id_of(f"plugin.{stage.version.id}.key-auth")
+    faults.fault = lambda _, request: 409 if request.url.path.endswith(plugin) else None
+    report = await stage.set_up()
+    (reason,) = report.failures.values()
+    assert reason.startswith("Something in the gateway that is not ours is in the way")
+    assert (await stage.call()).json()["code"] == "API_NOT_FOUND"
+    assert stage.upstream.heads == []
+
+
+async def test_access_waits_for_the_limits_to_be_loaded(stage: Stage, faults: Faulty) -> None:
+    def nothing(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(404, text="no Route matched with those values")
+
+    blind = KongProxy("http://proxy", transport=httpx.MockTransport(nothing))
+    unseen = replace(stage.gateway, proxy=blind, canary_timeout_seconds=0.05)
+    await tell(stage.db, stage.tables)
+    report = await reconcile(stage.db, unseen, clock=stage.clock, stop=asyncio.Event())
+    assert (report.outcome, report.canary_seen) == (Outcome.PARTLY, False)
+    assert "404" in str(report.error)
+    subscriptions_acl = stage.gateway.edge.id_of(f"consumer.{stage.subscription.id}.acl")
+    assert not [
+        path for _, path, _ in faults.writes if path.endswith((subscriptions_acl, stage.credential.id))
+    ]
+    assert (await stage.states())["kong-sync.subscription.v1"] == ["pending", "pending"]
+
+    # still blind: what an earlier pass wrote has not been seen either
+    await reconcile(stage.db, unseen, clock=stage.clock, stop=asyncio.Event())
+    assert not [path for _, path, _ in faults.writes if path.endswith(subscriptions_acl)]
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    assert (await stage.call()).status_code == 200
+    await blind.close()
+
+
+async def test_a_stop_does_not_wait_for_anything(stage: Stage, faults: Faulty) -> None:
+    await stage.set_up()
+    before = len(faults.writes)
+    other = a_subscription(
+        id=an_id(f"second {stage.slug}"), api_id=stage.api.id, phases=(a_phase(limits=Limits(day=9)),)
+    )
+    stopped = replace(stage.subscription, version=2, status="past_due")
+    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped, other]))
+    await stage.reconcile()
+    edge = stage.gateway.edge
+    consumer = edge.id_of(f"consumer.{stopped.id}")
+    assert [(method, path) for method, path, _ in faults.writes[before : before + 2]] == [
+        ("PUT", f"/consumers/{consumer}"),
+        ("DELETE", f"/consumers/{consumer}/acls/{edge.id_of(f'consumer.{stopped.id}.acl')}"),
+    ]
+
+
+async def test_two_replicas_at_once_do_the_work_of_one(stage: Stage, faults: Faulty) -> None:
+    await tell(stage.db, stage.tables)
+    first, second = await asyncio.gather(stage.reconcile(), stage.reconcile())
+    assert {first.outcome, second.outcome} == {Outcome.APPLIED, Outcome.EQUAL}
+    assert await stage.plan() == []
+
+
+async def test_a_gateway_restored_empty_is_filled_again(stage: Stage) -> None:
+    await stage.set_up()
+    async with httpx.AsyncClient(base_url=stage.double.admin_url) as admin:
+        for kind in ("routes", "plugins", "consumers", "services"):
+            tags = ",".join(stage.gateway.edge.selector)
+            for entity in (await admin.get(f"/{kind}", params={"tags": tags, "size": 1000})).json()["data"]:
+                await admin.delete(f"/{kind}/{entity['id']}")
+    report = await stage.reconcile()
+    assert (report.outcome, report.canary_seen) == (Outcome.APPLIED, True)
+    assert (await stage.call()).status_code == 200
+    assert await stage.plan() == []
+
+
+async def test_two_apis_may_swap_their_slugs(stage: Stage) -> None:
+    other = an_api(
+        id=an_id(f"b {stage.slug}"), provider_slug=stage.slug, slug="b", provider_id=stage.api.provider_id
+    )
+    version = replace(stage.version, id=an_id(f"bv {stage.slug}"), api_id=other.id)
+    await stage.set_up()
+    await tell(stage.db, some_tables(apis=[other], versions=[version], subscriptions=[], keys=[]))
+    await stage.reconcile()
+    swapped = [replace(stage.api, version=2, slug="b"), replace(other, version=2, slug="pay")]
+    await tell(stage.db, some_tables(apis=swapped, versions=[], subscriptions=[], keys=[]))
+    report = await stage.reconcile()
+    assert (report.outcome, report.failures) == (Outcome.APPLIED, {})
+    assert (await stage.call("/b/v1/x")).status_code == 200
+    assert (await stage.call("/pay/v1/x")).json()["code"] == "SUBSCRIPTION_NOT_FOUND"

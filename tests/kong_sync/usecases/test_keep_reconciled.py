@@ -1,0 +1,34 @@
+"""An event is in force at the gateway at once, not at the next interval."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from kong_sync.usecases.keep_reconciled import keep_reconciled
+from tests.kong_sync.factories import some_tables
+from tests.kong_sync.market import tell
+from tests.kong_sync.stage import Stage
+
+
+async def test_a_wake_brings_the_wish_to_the_gateway_within_a_second(stage: Stage) -> None:
+    wake, stop = asyncio.Event(), asyncio.Event()
+    running = asyncio.create_task(
+        keep_reconciled(
+            stage.db, stage.gateway, clock=stage.clock, wake=wake, stop=stop, interval_seconds=3600
+        )
+    )
+    await asyncio.sleep(0.3)  # its first pass found nothing to do
+    await tell(stage.db, stage.tables)
+    wake.set()
+    async with asyncio.timeout(5):
+        while (await stage.call()).status_code != 200:
+            await asyncio.sleep(0.05)
+    stopped = replace(stage.subscription, version=2, status="paused")
+    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped]))
+    wake.set()
+    async with asyncio.timeout(5):
+        while (await stage.call()).status_code != 403:
+            await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.wait_for(running, 5)
