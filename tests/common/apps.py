@@ -105,9 +105,7 @@ async def broken(_: PublicCaller) -> None:
 def sample_app(
     db: Database, settings: ServiceSettings, tokens: TokenMaker, *routers: APIRouter, **options: Any
 ) -> FastAPI:
-    app = create_service_app(
-        name="sample", settings=settings, routers=[router, *routers], db=db, **options
-    )
+    app = create_service_app(name="sample", settings=settings, routers=[router, *routers], db=db, **options)
     app.state.verifier = tokens.verifier
     return app
 

@@ -158,7 +158,9 @@ async def test_an_answer_that_is_no_key_set_is_try_again() -> None:
     for body in (b"<html>", b"[]", b"{}", b'{"keys": []}', b'{"keys": [{"kty": "OKP"}]}'):
         transport = httpx.MockTransport(lambda _, body=body: httpx.Response(200, content=body))
         with pytest.raises(Unavailable):
-            await TokenVerifier(jwks_url="http://x.test", issuer=ISSUER, transport=transport).verify(signed(KEY))
+            await TokenVerifier(jwks_url="http://x.test", issuer=ISSUER, transport=transport).verify(
+                signed(KEY)
+            )
 
 
 async def test_a_token_of_a_new_key_is_taken_by_all_who_come_with_it() -> None:

@@ -33,7 +33,7 @@ class Breaker:
 
     @contextmanager
     def guard(self, *, on: type[Exception] | tuple[type[Exception], ...] = Exception) -> Iterator[None]:
-        """Run a call; an `on` error counts as a failure, any other outcome closes the circuit."""
+        """Run a call; an `on` error counts as a failure, success or any other error closes the circuit."""
         if self._failed >= self._limit and self._monotonic() < self._closed_at:
             raise CircuitOpen("The system behind this call does not answer at the moment; try again later.")
         # The one that tries keeps others out meanwhile.
@@ -43,5 +43,8 @@ class Breaker:
         except on:
             self._failed += 1
             self._closed_at = self._monotonic() + self._reset_seconds
+            raise
+        except Exception:
+            self._failed = 0
             raise
         self._failed = 0

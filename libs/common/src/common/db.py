@@ -46,6 +46,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_pre_ping=True,
+            hide_parameters=True,  # an error's text must not carry what was stored into the log
             connect_args={
                 "server_settings": {"application_name": name},
                 "timeout": 10,

@@ -10,36 +10,36 @@ from typing import Any, cast
 
 import structlog
 
-_SECRET_FIELD = re.compile(
-    r"(?i)(secret|password|passwd|authorization|cookie|api_?key$|^key$|token$|^jwt$|credential)"
-)
+_TELLING = r"secret|password|passwd|authorization|cookie|credential|api[-_]?key"
+_SECRET_FIELD = re.compile(rf"(?i)({_TELLING}$|{_TELLING}[_-]|^key$|token$|^jwt$)")
 _SECRET_VALUE = re.compile(
     r"mk_(?:live|test)_[0-9A-Za-z]{8,}|mkp_[0-9A-Za-z]{8,}|sk_(?:live|test)_\w{4,}|whsec_\w{4,}"
-    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)|(?i:bearer )\S{8,}"
+    r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)|(?i:(?<=bearer ))[\w.~+/=-]{8,}"
 )
+# `password=…` and `"password": "…"` in running text, such as an error's message.
+_SECRET_ASSIGNED = re.compile(
+    rf"""(?i)(\b[\w-]*(?:{_TELLING})['"]?\s*[:=]\s*['"]?|['"](?:key|jwt|\w*token)['"]:\s*['"])([^\s'",;&}}]{{4,}})"""
+)
+_PLAIN = (bool, int, float, type(None))
 REDACTED = "[redacted]"
 
 
 def redact(value: object) -> object:
-    """`value` with everything that looks like a key, a token or a password replaced, at any depth."""
-    if isinstance(value, str):
-        return _SECRET_VALUE.sub(REDACTED, value)
+    """`value` as JSON can hold it, with whatever looks like a key, a token or a password replaced, at any depth."""
+    if isinstance(value, _PLAIN):
+        return value
     if isinstance(value, dict):
-        return {k: REDACTED if _SECRET_FIELD.search(str(k)) else redact(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set):
+        return {
+            str(redact(str(k))): REDACTED if _SECRET_FIELD.search(str(k)) else redact(v)
+            for k, v in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
         return [redact(item) for item in value]
-    return value
+    return _SECRET_ASSIGNED.sub(rf"\1{REDACTED}", _SECRET_VALUE.sub(REDACTED, str(value)))
 
 
 def _redact_event(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return cast("MutableMapping[str, Any]", redact(dict(event)))
-
-
-def _text(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    return {
-        k: v if isinstance(v, str | int | float | bool | list | dict | None) else str(v)
-        for k, v in event.items()
-    }
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -50,7 +50,6 @@ def configure_logging(service: str, level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
         lambda _, __, event: {"service": service, **event},
-        _text,
         _redact_event,
     ]
     structlog.configure(

@@ -24,7 +24,10 @@ class ServiceSettings(BaseSettings):
     Any variable may instead be given as `<NAME>_FILE`, a path whose content (without the last newline) is the value.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    # An error at the start names what is missing and must not print the secrets that are there.
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True
+    )
 
     database_url: SecretStr = Field(validation_alias="DATABASE_URL", description="The API role's URL.")
     database_worker_url: SecretStr = Field(

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
 
 from common.errors import DomainError
@@ -28,6 +29,9 @@ _CODES = {
     413: "REQUEST_TOO_LARGE",
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
+# SQLSTATE classes of a server that lets us in no more, or not yet: connection, resources, shutdown, access, database.
+_AWAY = ("08", "53", "57P", "28", "3D")
+_NOT_STORABLE = "22021"
 log = get_logger()
 
 
@@ -115,32 +119,35 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _database_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, DBAPIError)  # noqa: S101
-    if error.connection_invalidated or isinstance(error.orig, OSError):
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    if error.connection_invalidated or isinstance(error.orig, OSError) or state.startswith(_AWAY):
         return await _database_away(request, error)
-    return await _unexpected(request, error)
+    if state == _NOT_STORABLE:
+        detail = "A text in this request holds a character that cannot be stored, such as NUL."
+        return problem_response(request, status=422, code="VALIDATION_FAILED", detail=detail)
+    return await unexpected_error(request, error)
 
 
 async def _database_away(request: Request, error: Exception) -> JSONResponse:
     log.error("database.unavailable", error=redact(str(error)))
     return problem_response(
-        request, status=503, code="UNAVAILABLE", detail="The database does not answer; nothing was changed. Try again.",
+        request, status=503, code="UNAVAILABLE", detail="The database does not answer at the moment; try again.",
         headers={"Retry-After": "1"},
     )  # fmt: skip
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def unexpected_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error that nobody foresaw: logged whole, told without our insides."""
     log.error("request.failed", path=request.url.path, exc_info=error)
-    detail = (
-        "Something went wrong on our side; nothing was changed. Quote the request id when you ask about it."
-    )
+    detail = "Something went wrong on our side. Quote the request id when you ask about it."
     return problem_response(request, status=500, code="INTERNAL_ERROR", detail=detail)
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """Every error that leaves `app` is a problem detail."""
+    """Every error that is foreseen leaves `app` as a problem detail; RequestContext answers the others."""
     app.add_exception_handler(DomainError, _domain_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(DBAPIError, _database_error)
     app.add_exception_handler(OSError, _database_away)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(PoolExhausted, _database_away)

@@ -7,8 +7,10 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from common.http.errors import unexpected_error
 from common.ids import new_id
 from common.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
@@ -16,7 +18,7 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 class RequestContext:
-    """Takes the gateway's request id or makes one, and counts the request by its route template."""
+    """Takes the gateway's request id or makes one, counts the request by its route, answers what was unforeseen."""
 
     def __init__(self, app: ASGIApp, *, service: str) -> None:
         self._app, self._service = app, service
@@ -31,7 +33,7 @@ class RequestContext:
         scope.setdefault("state", {})["request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        status, started = 500, time.perf_counter()
+        status, started = 0, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -42,7 +44,12 @@ class RequestContext:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception as error:
+            if status:  # too late for another answer: the server cuts the connection
+                raise
+            # Starlette would answer outside of this class, without the id, and raise again for a second log entry.
+            await (await unexpected_error(Request(scope), error))(scope, receive, send_with_id)
         finally:
-            route = getattr(scope.get("route"), "path", "unmatched")
-            HTTP_REQUESTS.labels(self._service, scope["method"], route, str(status)).inc()
+            route = getattr(scope.get("route"), "path", None) or "unmatched"
+            HTTP_REQUESTS.labels(self._service, scope["method"], route, str(status or 500)).inc()
             HTTP_SECONDS.labels(self._service, scope["method"], route).observe(time.perf_counter() - started)
