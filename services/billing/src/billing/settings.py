@@ -37,6 +37,11 @@ class Settings(ServiceSettings):
     past_due_after_days: int = Field(
         default=7, ge=1, description="An invoice open for longer makes its owner past due."
     )
+    default_currency: str = Field(
+        default="EUR",
+        pattern="^[A-Z]{3}$",
+        description="Balances show it with zeros before anything was sold.",
+    )
     worker_idle_seconds: float = Field(
         default=0.5, gt=0, description="Pause of a worker loop that found nothing."
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from common.errors import Unavailable
+from common.errors import Conflict, Unavailable
 
 
 class StripeUnavailable(Unavailable):
@@ -20,20 +20,22 @@ class StripeFailed(StripeUnavailable):
     """Stripe failed inside, after it took the key: it would repeat this answer. Look, then use another key."""
 
 
-class StripeRefused(Exception):
-    """Stripe understood and refused; nothing happened. `code` is Stripe's own."""
+class StripeRefused(Conflict):
+    """Stripe understood and refused; nothing happened. `reason` is Stripe's own code."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
+    code = "STRIPE_REFUSED"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"Stripe refused this ({reason}): {message}")
+        self.reason = reason
         self.message = message
 
 
 class CardRefused(StripeRefused):
     """The bank refused the card; `decline_code` says why, as far as it says."""
 
-    def __init__(self, code: str, message: str, decline_code: str | None) -> None:
-        super().__init__(code, message)
+    def __init__(self, reason: str, message: str, decline_code: str | None) -> None:
+        super().__init__(reason, message)
         self.decline_code = decline_code
 
 

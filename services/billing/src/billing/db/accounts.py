@@ -69,6 +69,7 @@ _STANDING = text("""
     UPDATE billing_account SET standing = :standing, standing_since = :now, standing_version = standing_version + 1
     WHERE organisation_id = :organisation_id""")
 _ADDRESS = text("SELECT * FROM billing_address WHERE organisation_id = :organisation_id")
+_LOCK_ADDRESS = text("SELECT * FROM billing_address WHERE organisation_id = :organisation_id FOR UPDATE")
 _PUT_ADDRESS = text("""
     INSERT INTO billing_address AS t (organisation_id, version, legal_name, email, line1, line2, postal_code, city,
         country, tax_id, updated_at)
@@ -141,6 +142,12 @@ async def record_standing(
 async def find_address(session: AsyncSession, organisation_id: UUID) -> Address | None:
     """Where invoices go, if anybody said so."""
     row = (await session.execute(_ADDRESS, {"organisation_id": organisation_id})).first()
+    return None if row is None else _address(row)
+
+
+async def lock_address(session: AsyncSession, organisation_id: UUID) -> Address | None:
+    """The same, and nobody else changes it until this transaction ends."""
+    row = (await session.execute(_LOCK_ADDRESS, {"organisation_id": organisation_id})).first()
     return None if row is None else _address(row)
 
 

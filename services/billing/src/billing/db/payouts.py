@@ -46,6 +46,9 @@ _REFUSED_SINCE = text("""
 _LIST = text("""
     SELECT * FROM payout WHERE organisation_id = :organisation_id AND (CAST(:after AS uuid) IS NULL OR id < :after)
     ORDER BY id DESC LIMIT :limit""")
+_PAID_OUT = text("""
+    SELECT currency, sum(amount)::bigint AS amount FROM payout
+    WHERE organisation_id = :organisation_id AND status = 'paid' GROUP BY currency""")
 _ALL = text("SELECT * FROM payout ORDER BY id")
 
 
@@ -97,6 +100,12 @@ async def list_of(
     """A provider's payouts, the newest first."""
     values = {"organisation_id": organisation_id, "after": after, "limit": limit}
     return [_payout(row) for row in await session.execute(_LIST, values)]
+
+
+async def paid_out(session: AsyncSession, organisation_id: UUID) -> dict[str, int]:
+    """What a provider was sent so far, by currency."""
+    rows = await session.execute(_PAID_OUT, {"organisation_id": organisation_id})
+    return {row.currency: row.amount for row in rows}
 
 
 async def all_of_them(session: AsyncSession) -> list[Payout]:

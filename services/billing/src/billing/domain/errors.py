@@ -83,6 +83,18 @@ class ConnectAccountNotFound(NotFound):
     code = "CONNECT_ACCOUNT_NOT_FOUND"
 
 
+class StripeTotalDiffers(Conflict):
+    """Stripe's total is not ours: the invoice stays a draft there until somebody has looked."""
+
+    code = "STRIPE_TOTAL_DIFFERS"
+
+
+class PlatformCountryRefused(Invalid):
+    """Stripe opens no account for payouts there."""
+
+    code = "COUNTRY_REFUSED"
+
+
 class InvalidSignature(Invalid):
     """The webhook is not signed by Stripe, or too old."""
 

@@ -63,21 +63,50 @@ def usage_lines(
     A cut-off that lies before one already billed adds nothing. `volume` has no price inside a month.
     """
     month = billed_month(until)
+    allowed = closes_month(until)
+    refused = (
+        []
+        if allowed
+        else [
+            (rated.subscription.id, rated.plan_version_id)
+            for rated in _rate(month, until, subscriptions, totals)
+            if rated.terms.usage_price.model is PriceModel.VOLUME
+        ]
+    )
+    lines = _open_lines(month, until, subscriptions, totals, billed, without=refused)
+    return RatedUsage(tuple(lines), tuple(refused))
+
+
+def estimated_lines(
+    until: datetime,
+    subscriptions: Sequence[SoldSubscription],
+    totals: Sequence[UsageTotal],
+    billed: Mapping[Segment, UsageBilled],
+) -> list[LineDraft]:
+    """The same to show, never to bill: volume prices as if the month ended now."""
+    return _open_lines(billed_month(until), until, subscriptions, totals, billed, without=())
+
+
+def _open_lines(
+    month: Period,
+    until: datetime,
+    subscriptions: Sequence[SoldSubscription],
+    totals: Sequence[UsageTotal],
+    billed: Mapping[Segment, UsageBilled],
+    *,
+    without: Sequence[Segment],
+) -> list[LineDraft]:
     lines: list[LineDraft] = []
-    refused: list[Segment] = []
     for rated in _rate(month, until, subscriptions, totals):
         key = (rated.subscription.id, rated.plan_version_id)
         last = _billed_until(rated.subscription.id, billed)
-        if last is not None and until <= last:
-            continue
-        if rated.terms.usage_price.model is PriceModel.VOLUME and not closes_month(until):
-            refused.append(key)
+        if key in without or (last is not None and until <= last):
             continue
         window = Period(max(last or month.start, month.start), until)
         line = _difference(rated, billed.get(key, _NOTHING), month, window, until)
         if line is not None:
             lines.append(line)
-    return RatedUsage(tuple(lines), tuple(refused))
+    return lines
 
 
 def late_lines(

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from billing.db.accounts import BillingAccount
 from common.events import Event
 
 
@@ -25,20 +24,6 @@ class AccountChanged(Event, topic="billing.account.v1", type="account.changed", 
     organisation_id: UUID
     stripe_customer: bool
     connect: Connect
-
-    @classmethod
-    def of(cls, account: BillingAccount) -> Self:
-        """The event for an account."""
-        return cls(
-            organisation_id=account.organisation_id,
-            version=account.version,
-            stripe_customer=account.stripe_customer_id is not None,
-            connect=Connect(
-                account=account.connect_account_id is not None,
-                charges_enabled=account.charges_enabled,
-                payouts_enabled=account.payouts_enabled,
-            ),
-        )
 
     @classmethod
     def example(cls) -> Self:

@@ -45,7 +45,9 @@ async def call_stripe(
             raise
         except StripeRefused as refusal:
             async with db.begin() as session:
-                await stripe_calls.end(session, key=key, outcome=f"refused: {refusal.code}", now=clock.now())
+                await stripe_calls.end(
+                    session, key=key, outcome=f"refused: {refusal.reason}", now=clock.now()
+                )
             STRIPE_CALLS.labels(operation, "refused").inc()
             raise
     async with db.begin() as session:

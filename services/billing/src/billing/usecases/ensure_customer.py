@@ -6,9 +6,8 @@ from uuid import UUID
 
 from billing.clients.stripe import Stripe
 from billing.db import accounts
-from billing.events.account_changed import AccountChanged
 from billing.usecases.call_stripe import call_stripe
-from common import outbox
+from billing.usecases.publish_account import publish_account
 from common.clock import Clock
 from common.db import Database
 
@@ -31,6 +30,6 @@ async def ensure_customer(db: Database, stripe: Stripe, clock: Clock, organisati
     )
     async with db.begin() as session:
         await accounts.record_customer(session, organisation_id, customer_id)
+        await publish_account(session, organisation_id, now=clock.now())
         account = await accounts.lock(session, organisation_id)
-        await outbox.publish(session, AccountChanged.of(account), now=clock.now())
     return account.stripe_customer_id or customer_id

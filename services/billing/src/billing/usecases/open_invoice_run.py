@@ -13,7 +13,7 @@ log = get_logger()
 
 
 async def open_invoice_run(session: AsyncSession, *, now: datetime) -> bool:
-    """One run whose totals have all arrived has a task per organisation that may owe something. False: there is none."""
+    """One run with all its totals has a task for each organisation that may owe something. False: there is none."""
     run = await runs.claim_complete(session)
     if run is None:
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -20,7 +20,7 @@ log = get_logger()
 
 
 async def record_payment(
-    session: AsyncSession, invoice_id: UUID, *, paid_at: datetime, overdue_before: datetime, now: datetime
+    session: AsyncSession, invoice_id: UUID, *, paid_at: datetime, grace: timedelta, now: datetime
 ) -> Invoice:
     """The invoice is paid, cash stands against the receivable, and the provider's share is available.
 
@@ -35,7 +35,7 @@ async def record_payment(
     await invoices.save(session, paid)
     await ledger.post(session, invoice_paid(paid), now=now)
     await outbox.publish(session, InvoiceChanged.of(paid), now=now)
-    overdue = await invoices.has_overdue(session, organisation_id, issued_before=overdue_before)
+    overdue = await invoices.has_overdue(session, organisation_id, issued_before=now - grace)
     if not overdue and (account.standing == "past_due" or account.standing_version == 0):
         await change_standing(session, organisation_id, "good", now=now)
     INVOICES_PAID.labels(paid.currency).inc()

@@ -6,15 +6,12 @@ from uuid import UUID
 
 from billing.clients.stripe import Stripe, StripeInvoice, StripeItem
 from billing.db import collection, invoices
+from billing.domain.errors import StripeTotalDiffers
 from billing.domain.invoice import Invoice, Line
 from billing.usecases.call_stripe import call_stripe
 from billing.usecases.ensure_customer import ensure_customer
 from common.clock import Clock
 from common.db import Database
-
-
-class StripeTotalDiffers(Exception):
-    """Stripe's total is not ours: the invoice stays a draft there until somebody has looked."""
 
 
 async def send_invoice(db: Database, stripe: Stripe, clock: Clock, invoice_id: UUID) -> str:

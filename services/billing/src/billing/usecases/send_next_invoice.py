@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from billing.clients.stripe import Stripe, StripeRefused, StripeUnavailable
 from billing.db import collection
-from billing.usecases.send_invoice import StripeTotalDiffers, send_invoice
+from billing.domain.errors import StripeTotalDiffers
+from billing.usecases.send_invoice import send_invoice
 from common.clock import Clock
 from common.db import Database
 from common.log import get_logger

@@ -1,0 +1,140 @@
+"""Billing's worker: events in and out, invoices, collection, payouts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+from billing.clients.stripe import Stripe
+from billing.clients.stripe_gateway import StripeGateway
+from billing.consumers.adjustment import AdjustmentEvent, on_adjustment
+from billing.consumers.organisation import OrganisationEvent, on_organisation
+from billing.consumers.period import PeriodEvent, on_period
+from billing.consumers.subscription import SubscriptionEvent, on_subscription
+from billing.consumers.usage import UsageEvent, on_usage
+from billing.settings import Settings
+from billing.usecases.draft_invoice import draft_invoice
+from billing.usecases.finish_invoice_runs import finish_invoice_runs
+from billing.usecases.issue_invoice import issue_invoice
+from billing.usecases.mark_past_due import mark_past_due
+from billing.usecases.open_invoice_run import open_invoice_run
+from billing.usecases.process_webhook import process_webhook
+from billing.usecases.republish import republish
+from billing.usecases.send_next_invoice import send_next_invoice
+from billing.usecases.send_next_payout import send_next_payout
+from billing.usecases.start_payouts import start_payouts
+from billing.usecases.switch_billing import switch_billing
+from common.clock import Clock, SystemClock
+from common.db import Database
+from common.kafka.runner import Subscription, consume
+from common.outbox.relay import relay
+from common.worker import Loop, every, main, run_loops
+
+SUBSCRIPTIONS = (
+    Subscription(SubscriptionEvent, on_subscription),
+    Subscription(OrganisationEvent, on_organisation),
+    Subscription(UsageEvent, on_usage),
+    Subscription(PeriodEvent, on_period),
+    Subscription(AdjustmentEvent, on_adjustment),
+)
+_STANDING_EVERY_SECONDS = 60.0
+Step = Callable[[], Awaitable[bool]]
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Everything that billing does without being asked, until `stop` is set."""
+    url = settings.database_worker_url.get_secret_value()
+    db = Database(url, name="billing worker", pool_size=settings.database_pool_size)
+    clock = SystemClock()
+    stripe = StripeGateway(
+        settings.stripe_secret_key.get_secret_value(),
+        api_base=settings.stripe_api_base,
+        timeout_seconds=settings.stripe_timeout_seconds,
+    )
+    try:
+        async with db.begin() as session:
+            await switch_billing(session, enabled=settings.enable_billing, now=clock.now())
+        await run_loops(_loops(settings, db, stripe, clock, stop), stop=stop, service="billing")
+    finally:
+        await db.dispose()
+
+
+def _loops(
+    settings: Settings, db: Database, stripe: Stripe, clock: Clock, stop: asyncio.Event
+) -> dict[str, Loop]:
+    loops: dict[str, Loop] = {
+        "relay": lambda: relay(
+            db=db, settings=settings, clock=clock, stop=stop, service="billing", republish=republish
+        ),
+        "events": lambda: consume(
+            SUBSCRIPTIONS, db=db, settings=settings, clock=clock, stop=stop, service="billing"
+        ),
+    }
+    idle = settings.worker_idle_seconds
+    grace = timedelta(days=settings.past_due_after_days)
+    loops["webhooks"] = lambda: _work([lambda: process_webhook(db, stripe, clock, grace=grace)], idle, stop)
+    if settings.enable_billing:
+        loops["invoices"] = lambda: _work(invoice_steps(settings, db, clock), idle, stop)
+        loops["collection"] = lambda: _work([lambda: send_next_invoice(db, stripe, clock)], idle, stop)
+        loops["payouts"] = lambda: _work(payout_steps(settings, db, stripe, clock), idle, stop)
+        loops["standing"] = lambda: every(
+            _STANDING_EVERY_SECONDS, lambda: _mark_past_due(db, clock, grace), stop=stop
+        )
+    return loops
+
+
+def invoice_steps(settings: Settings, db: Database, clock: Clock) -> list[Step]:
+    """From totals to issued invoices, each step a transaction of its own."""
+
+    async def open_run() -> bool:
+        async with db.begin() as session:
+            return await open_invoice_run(session, now=clock.now())
+
+    async def draft() -> bool:
+        async with db.begin() as session:
+            return await draft_invoice(
+                session, fee_percent=settings.platform_fee_percent, minimum=settings.minimum_invoice_minor_units,
+                now=clock.now(),
+            )  # fmt: skip
+
+    async def issue() -> bool:
+        async with db.begin() as session:
+            return await issue_invoice(session, seller=settings.seller, now=clock.now())
+
+    async def finish() -> bool:
+        async with db.begin() as session:
+            return await finish_invoice_runs(session, now=clock.now()) > 0
+
+    return [open_run, draft, issue, finish]
+
+
+def payout_steps(settings: Settings, db: Database, stripe: Stripe, clock: Clock) -> list[Step]:
+    """Set money aside, then send it."""
+
+    async def start() -> bool:
+        async with db.begin() as session:
+            return (
+                await start_payouts(session, minimum=settings.minimum_payout_minor_units, now=clock.now()) > 0
+            )
+
+    return [start, lambda: send_next_payout(db, stripe, clock)]
+
+
+async def work_off(steps: Sequence[Step]) -> None:
+    """Every step is repeated, in order, until none finds anything to do."""
+    while any([await step() for step in steps]):
+        pass
+
+
+async def _work(steps: Sequence[Step], idle_seconds: float, stop: asyncio.Event) -> None:
+    await every(idle_seconds, lambda: work_off(steps), stop=stop)
+
+
+async def _mark_past_due(db: Database, clock: Clock, grace: timedelta) -> None:
+    async with db.begin() as session:
+        await mark_past_due(session, grace=grace, now=clock.now())
+
+
+if __name__ == "__main__":
+    main(run, Settings, service="billing")
