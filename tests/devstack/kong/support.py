@@ -96,23 +96,26 @@ class TinyServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            while True:
-                seen = await _read_request(reader)
-                self.seen.append(seen)
-                if "/slow" in seen.line:
-                    await asyncio.sleep(3)
-                answer = self.respond(seen)
-                if answer is None:
-                    break
-                status, body = answer
-                head = (
-                    f"HTTP/1.1 {status} {_REASONS.get(status, 'OK')}\r\nServer: {self.server_name}\r\n"
-                    f"Date: Sun, 22 Nov 2026 02:35:22 GMT\r\nX-Upstream: echo\r\nContent-Type: application/json\r\n"
-                    f"Content-Length: {len(body)}\r\n\r\n"
-                )
-                writer.write(head.encode() + (b"" if seen.line.startswith("HEAD") else body))
-                await writer.drain()
+            await self._answer_all(reader, writer)
         writer.close()
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            seen = await _read_request(reader)
+            self.seen.append(seen)
+            if "/slow" in seen.line:
+                await asyncio.sleep(3)
+            answer = self.respond(seen)
+            if answer is None:
+                return
+            status, body = answer
+            head = (
+                f"HTTP/1.1 {status} {_REASONS.get(status, 'OK')}\r\nServer: {self.server_name}\r\n"
+                f"Date: Sun, 22 Nov 2026 02:35:22 GMT\r\nX-Upstream: echo\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            writer.write(head.encode() + (b"" if seen.line.startswith("HEAD") else body))
+            await writer.drain()
 
 
 _REASONS = {200: "OK", 500: "Internal Server Error", 503: "Service Unavailable"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from devstack.kong.entities import TIMEOUT_MAX
 from devstack.kong.fields import Field, Json, array, integer, mapping, number, off, on, record, text
+from devstack.kong.lua.check import syntax_problem
 
 # As `GET /plugins/enabled` of a stock Kong lists them; a plugin without a schema below is known but not run.
 BUNDLED = (
@@ -45,7 +46,7 @@ def _periods_in_order(config: Json) -> str | None:
 
 def _functions() -> dict[str, Field]:
     phases = ("certificate", "rewrite", "access", "header_filter", "body_filter", "log")
-    return {phase: array(text(), list) for phase in phases}
+    return {phase: array(text(check=syntax_problem), list) for phase in phases}
 
 
 def _queue() -> Field:
@@ -67,7 +68,7 @@ def _header_lists(*names: str) -> Field:
     return record({name: array(default=list) for name in names})
 
 
-_LUA_FIELDS = mapping(text(len_min=0))
+_LUA_FIELDS = mapping(text(len_min=0, check=syntax_problem))
 _REDIS = record(
     {
         "host": text(),

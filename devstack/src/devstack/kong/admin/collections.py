@@ -34,7 +34,15 @@ from devstack.kong.store import Store, Taken
 
 PAGE = 100
 # maps and references: a PATCH replaces them whole, while it merges records
-_REPLACED = ("headers", "custom_fields_by_lua", "service", "route", "consumer", "upstream", "client_certificate")
+_REPLACED = (
+    "headers",
+    "custom_fields_by_lua",
+    "service",
+    "route",
+    "consumer",
+    "upstream",
+    "client_certificate",
+)
 
 
 class Collections:
@@ -159,7 +167,7 @@ class Collections:
         for reference, target in spec.references.items():
             value = given.get(reference)
             key = ENTITIES[target].name if target in ENTITIES else None
-            if isinstance(value, dict) and key in value and "id" not in value:
+            if key is not None and isinstance(value, dict) and key in value and "id" not in value:
                 found = self._store.find(target, (key,), (value[key],))
                 if found is None:
                     said = f"the foreign key '{lua_literal(value)}' does not reference an existing '{target}' entity."
