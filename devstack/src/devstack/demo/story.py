@@ -92,7 +92,7 @@ class Story:
             f"c-{run}@demo.test", slug=f"consumer-{run}", name=f"Consumer {run}"
         )
         body = {
-            "slug": "demo", "name": f"Demo API {run}", "category": "Finance", "base_url": self.upstream,
+            "slug": "demo", "name": f"Demo API {run}", "category": "finance", "base_url": self.upstream,
             "description": "Registered by the demo from an OpenAPI document, to follow a call to its invoice.",
         }  # fmt: skip
         api = await self._post("catalog", "/v1/apis", self.provider, body)

@@ -46,7 +46,7 @@ async def _sample_api(platform: Platform, token: str, upstream: str) -> dict[str
     api = next((found for found in mine["items"] if found["slug"] == SLUG), None)
     if api is None:
         body = {
-            "slug": SLUG, "name": "Sample rates", "category": "Finance", "base_url": upstream,
+            "slug": SLUG, "name": "Sample rates", "category": "finance", "base_url": upstream,
             "description": "Exchange rates from the sample upstream: a small API to try the marketplace with.",
         }  # fmt: skip
         api = await platform.post("catalog", "/v1/apis", token=token, json=body)
