@@ -11,8 +11,10 @@ from sqlalchemy import text
 
 from common.db import Database
 from common.ids import new_id
+from common.outbox.relay import Relay
 from common.settings import ServiceSettings
 from tests.common.apps import client_of, sample_app
+from tests.support.clock import FixedClock
 from tests.support.tokens import TokenMaker
 
 ORGANISATION, USER = new_id(), new_id()
@@ -97,3 +99,19 @@ async def test_keys_of_two_callers_do_not_meet(
 async def test_a_key_that_cannot_be_kept_is_refused(client: httpx.AsyncClient, key: str) -> None:
     answer = await client.post("/keys", json={"body": "x"}, headers={"Idempotency-Key": key})
     assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")
+
+
+async def test_keys_are_forgotten_after_two_days(
+    db: Database, worker_db: Database, clock: FixedClock
+) -> None:
+    insert = text(
+        "INSERT INTO idempotency_key (caller, key, request_hash, created_at) VALUES ('c', 'k', '', :now)"
+    )
+    async with worker_db.begin() as session:
+        await session.execute(insert, {"now": clock.now()})
+    tidying = Relay(worker_db, None, clock, "sample")  # type: ignore[arg-type] - nothing is sent
+    for hours, left in ((47, 1), (2, 0)):
+        clock.advance(hours=hours)
+        await tidying.tidy()
+        async with worker_db.begin() as session:
+            assert await session.scalar(text("SELECT count(*) FROM idempotency_key")) == left

@@ -11,7 +11,7 @@ from typing import Any, cast
 import structlog
 
 _TELLING = r"secret|password|passwd|authorization|cookie|credential|api[-_]?key"
-_SECRET_FIELD = re.compile(rf"(?i)({_TELLING}$|{_TELLING}[_-]|^key$|token$|^jwt$)")
+_SECRET_FIELD = re.compile(rf"(?i)({_TELLING}$|^key$|token$|^jwt$)")
 _SECRET_VALUE = re.compile(
     r"mk_(?:live|test)_[0-9A-Za-z]{8,}|mkp_[0-9A-Za-z]{8,}|sk_(?:live|test)_\w{4,}|whsec_\w{4,}"
     r"|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*|(?<=://)[^\s/:@]*:[^\s/@]+(?=@)|(?i:(?<=bearer ))[\w.~+/=-]{8,}"

@@ -26,6 +26,7 @@ Republish = Callable[[AsyncSession, datetime], Awaitable[int]]
 _BATCH = 500
 _IDLE_SECONDS = 1.0
 _KEEP_SENT = timedelta(days=7)
+_KEEP_IDEMPOTENCY_KEYS = timedelta(days=2)
 log = get_logger()
 
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('outbox relay'))")
@@ -35,6 +36,7 @@ _OLDEST = text(
 _MARK = text("UPDATE outbox SET sent_at = :now WHERE id = ANY(:ids)")
 _WAITING = text("SELECT count(*) FROM outbox WHERE sent_at IS NULL")
 _PRUNE = text("DELETE FROM outbox WHERE sent_at < :before")
+_PRUNE_KEYS = text("DELETE FROM idempotency_key WHERE created_at < :before")
 _STORED_CLUSTER = text("SELECT cluster_id FROM relay_state WHERE name = 'outbox' FOR UPDATE")
 _STORE_CLUSTER = text("""
     INSERT INTO relay_state (name, cluster_id, updated_at) VALUES ('outbox', :cluster, :now)
@@ -88,9 +90,10 @@ class Relay:
             log.warning("broker.replaced", before=stored, now=cluster_id, events_published_again=events)
 
     async def tidy(self) -> None:
-        """Sent events older than a week are gone, and the number of waiting ones is measured."""
+        """Sent events and idempotency keys that are old enough are gone, and the number of waiting events is measured."""
         async with self.db.begin() as session:
             await session.execute(_PRUNE, {"before": self.clock.now() - _KEEP_SENT})
+            await session.execute(_PRUNE_KEYS, {"before": self.clock.now() - _KEEP_IDEMPOTENCY_KEYS})
             OUTBOX_WAITING.labels(self.service).set(await session.scalar(_WAITING) or 0)
 
 
