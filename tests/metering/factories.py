@@ -47,7 +47,13 @@ def an_entry(
     **overrides: Any,
 ) -> dict[str, Any]:
     """An entry as the gateway of this marketplace logs it, with the fields of a real Kong 3.9."""
-    target = [f"ns:{NAMESPACE}", "managed-by:kong-sync", f"api:{api}", f"version:{VERSION}", f"provider:{provider}"]
+    target = [
+        f"ns:{NAMESPACE}",
+        "managed-by:kong-sync",
+        f"api:{api}",
+        f"version:{VERSION}",
+        f"provider:{provider}",
+    ]
     entry: dict[str, Any] = {
         "started_at": ms(at),
         "client_ip": "203.0.113.77",
@@ -55,8 +61,14 @@ def an_entry(
         "response": {"status": status, "size": 406},
         "latencies": {"request": 9, "proxy": 3 if source == "upstream" else -1, "kong": 6, "receive": 0},
         "source": source,
-        "upstream_status": upstream_status if upstream_status is not None else str(status) * (source == "upstream"),
-        "service": {"id": "92d996cd-f1b2-48bd-85d4-9469d44c414a", "host": "upstream.internal", "tags": target},
+        "upstream_status": upstream_status
+        if upstream_status is not None
+        else str(status) * (source == "upstream"),
+        "service": {
+            "id": "92d996cd-f1b2-48bd-85d4-9469d44c414a",
+            "host": "upstream.internal",
+            "tags": target,
+        },
         "route": {"id": "ed731c4e-e5cc-4ac4-a8e0-d5e106ebc88c", "tags": target},
         "workspace": "default",
         "tries": [{"ip": "10.1.2.3", "port": 18080}],

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+
 from metering.domain.call import Call, Version, to_call
 from metering.domain.matcher import Endpoint, Matcher
 from metering.domain.parse_log import parse
-
 from tests.metering.factories import (
     API,
     AT,

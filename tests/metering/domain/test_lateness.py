@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metering.domain.lateness import Arrival, arrival, closed_month, is_complete, month_start, next_month
 
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metering.domain.matcher import Endpoint, Matcher, relative_path, segments
 
 
@@ -48,7 +49,8 @@ def test_a_dead_end_behind_a_literal_falls_back_to_the_parameter() -> None:
 
 @pytest.mark.parametrize(
     ("path", "relative"),
-    [("/acme/pay/v1/things/7", "/things/7"), ("/acme/pay/v1", "/"), ("/acme/pay/v1/", "/"), ("/acme/pay/things", "/things"),
+    [("/acme/pay/v1/things/7", "/things/7"), ("/acme/pay/v1", "/"), ("/acme/pay/v1/", "/"),
+     ("/acme/pay/things", "/things"),
      ("/acme/pay", "/"), ("/acme/pay/", "/"), ("", "/"), ("/acme/pay/v10/things", "/v10/things")],
 )  # fmt: skip
 def test_the_prefix_of_provider_api_and_version_is_taken_off(path: str, relative: str) -> None:

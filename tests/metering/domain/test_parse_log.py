@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from metering.domain.parse_log import Parsed, envelope, last_status, parse, partition_of
 
+from metering.domain.parse_log import Parsed, envelope, last_status, parse, partition_of
 from tests.metering.factories import API, NAMESPACE, SUBSCRIPTION, an_entry, request_id
 
 
@@ -33,14 +33,24 @@ def test_nothing_but_what_metering_reads_survives() -> None:
         client_ip="203.0.113.77",
     )  # fmt: skip
     record = envelope([e for _, e in parsed(entry).entries]).decode()
-    for secret in ("mk_live_secret", "session", "203.0.113", "?", "upstream.internal", "10.1.2.3", "username"):
+    for secret in (
+        "mk_live_secret",
+        "session",
+        "203.0.113",
+        "?",
+        "upstream.internal",
+        "10.1.2.3",
+        "username",
+    ):
         assert secret not in record
     assert '"path":"/acme/pay/v1/x"' in record
     assert '"method":"GET"' in record
 
 
 def test_one_bad_entry_does_not_take_the_others_with_it() -> None:
-    result = parsed(an_entry(1), {"started_at": "yesterday", "request": {"id": "x", "uri": "/a?key=hush"}}, an_entry(2))
+    result = parsed(
+        an_entry(1), {"started_at": "yesterday", "request": {"id": "x", "uri": "/a?key=hush"}}, an_entry(2)
+    )
     assert [e.request.id for _, e in result.entries] == [request_id(1), request_id(2)]
     assert len(result.rejected) == 1
     assert "started_at" in result.rejected[0].reason
@@ -75,7 +85,11 @@ def test_an_entry_of_ours_that_names_no_payer_is_rejected() -> None:
 
 
 def test_entries_of_other_gateway_users_are_dropped_and_counted() -> None:
-    foreign = an_entry() | {"service": {"id": "x", "tags": ["demo"]}, "route": None, "consumer": {"custom_id": "cust-1"}}
+    foreign = an_entry() | {
+        "service": {"id": "x", "tags": ["demo"]},
+        "route": None,
+        "consumer": {"custom_id": "cust-1"},
+    }
     empty = an_entry() | {"service": {"tags": {}}, "route": {"tags": {}}, "consumer": {"tags": {}}}
     other_marketplace = json.loads(json.dumps(an_entry()).replace(f"ns:{NAMESPACE}", "ns:elsewhere"))
     result = parsed(foreign, empty, other_marketplace)
@@ -101,10 +115,14 @@ def test_the_last_try_decides_the_upstream_status(value: str | int | None, statu
 def test_bytes_that_are_no_text_spoil_at_most_their_own_entry(spoiled: bytes) -> None:
     body = json.dumps([an_entry(1, path="/acme/pay/v1/HERE"), an_entry(2)]).encode().replace(b"HERE", spoiled)
     ids = [entry.request.id for _, entry in parse(body, namespace=NAMESPACE).entries]
-    assert request_id(2) in ids or spoiled == b"\x00"  # a bare control character is no JSON: nobody can say where it ends
+    assert (
+        request_id(2) in ids or spoiled == b"\x00"
+    )  # a bare control character is no JSON: nobody can say where it ends
 
 
-@pytest.mark.parametrize("body", [b"", b"nonsense", b"[", b'{"a":', b"\xff\xfe", b"[" * 100_000, b"null", b"1", b"[1]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"nonsense", b"[", b'{"a":', b"\xff\xfe", b"[" * 100_000, b"null", b"1", b"[1]"]
+)
 def test_a_body_that_is_no_log_is_one_rejection(body: bytes) -> None:
     result = parse(body, namespace=NAMESPACE)
     assert (len(result.rejected), result.entries) == (1, [])
@@ -125,7 +143,7 @@ json_values = st.recursive(
 @given(st.sampled_from(sorted(an_entry())), json_values)
 def test_any_field_may_be_anything_and_what_passes_can_be_read_again(name: str, value: Any) -> None:
     result = parsed(an_entry(1) | {name: value}, an_entry(2))
-    assert 1 <= len(result.entries) + result.foreign
+    assert len(result.entries) + result.foreign >= 1
     again = parse(envelope([entry for _, entry in result.entries]), namespace=NAMESPACE)
     assert again.entries == result.entries
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from metering.domain.quota import QuotaState, state_of
 
 
@@ -14,7 +15,9 @@ from metering.domain.quota import QuotaState, state_of
         (0, 0, QuotaState.REACHED), (13, 15, QuotaState.OK), (14, 15, QuotaState.WARNING),
     ],
 )  # fmt: skip
-def test_a_quota_warns_at_nine_tenths_and_is_reached_at_the_limit(used: int, limit: int | None, state: QuotaState) -> None:
+def test_a_quota_warns_at_nine_tenths_and_is_reached_at_the_limit(
+    used: int, limit: int | None, state: QuotaState
+) -> None:
     assert state_of(used, limit) is state
 
 
@@ -22,6 +25,8 @@ ORDER = list(QuotaState)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
-def test_more_use_never_lowers_the_state_and_a_higher_limit_never_raises_it(used: int, more: int, limit: int) -> None:
+def test_more_use_never_lowers_the_state_and_a_higher_limit_never_raises_it(
+    used: int, more: int, limit: int
+) -> None:
     assert ORDER.index(state_of(used, limit)) <= ORDER.index(state_of(used + more, limit))
     assert ORDER.index(state_of(used, limit + more)) <= ORDER.index(state_of(used, limit))

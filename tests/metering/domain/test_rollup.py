@@ -4,9 +4,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
-from metering.domain.call import Call
-from metering.domain.rollup import TOTALS, Totals, by_day, by_hour, by_quota, by_subscription_day
 
+from metering.domain.call import Call
+from metering.domain.rollup import TOTALS, Totals, by_counter, by_day, by_hour, by_subscription_day
 from tests.metering.factories import AT, CONSUMER_ORG, PLAN_VERSION, SUBSCRIPTION, a_call
 
 
@@ -20,38 +20,56 @@ def totals_of(*calls: Call) -> Totals:
 def test_each_call_is_in_exactly_one_class() -> None:
     refused = {"source": "gateway", "billable": False, "units": 0}
     totals = totals_of(
-        a_call(1), a_call(2, status=404), a_call(3, status=500, billable=False, units=0), a_call(4, status=429, **refused),
+        a_call(1), a_call(2, status=404), a_call(3, status=500, billable=False, units=0),
+        a_call(4, status=429, **refused),
         a_call(5, status=403, **refused), a_call(6, status=401, **refused), a_call(7, status=502, **refused),
         a_call(8, status=413, **refused), a_call(9, status=429), a_call(10, status=403),
     )  # fmt: skip
     assert (totals.calls, totals.billable_calls, totals.units) == (10, 4, 4)
     assert (totals.errors_4xx, totals.errors_5xx) == (4, 2)  # an upstream's own 403 and 429 are its errors
-    assert (totals.rejected_rate_limited, totals.rejected_forbidden, totals.rejected_unauthorized) == (1, 1, 1)
+    assert (totals.rejected_rate_limited, totals.rejected_forbidden, totals.rejected_unauthorized) == (
+        1,
+        1,
+        1,
+    )
 
 
 def test_hours_and_days_go_by_the_start_of_the_call_in_utc() -> None:
     last = datetime(2026, 11, 30, 23, 59, 59, 999_000, tzinfo=UTC)
     hours = by_hour([a_call(1, started_at=last), a_call(2, started_at=last + timedelta(milliseconds=1))])
-    assert sorted(hour for hour, _ in hours) == [datetime(2026, 11, 30, 23, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)]
+    assert sorted(hour for hour, _ in hours) == [
+        datetime(2026, 11, 30, 23, tzinfo=UTC),
+        datetime(2026, 12, 1, tzinfo=UTC),
+    ]
     assert sorted(day for day, _ in by_day(hours)) == [date(2026, 11, 30), date(2026, 12, 1)]
 
 
 def test_test_keys_and_anonymous_calls_reach_no_invoice_and_no_quota() -> None:
     calls = [
         a_call(1, is_test=True, billable=False, units=0),
-        a_call(2, subscription_id=None, plan_version_id=None, key_id=None, consumer_org=None, billable=False, units=0),
+        a_call(
+            2,
+            subscription_id=None,
+            plan_version_id=None,
+            key_id=None,
+            consumer_org=None,
+            billable=False,
+            units=0,
+        ),
         a_call(3, units=5),
     ]
     days = by_subscription_day(by_day(by_hour(calls)))
     [(key, day)] = days.items()
     assert (key.subscription_id, key.plan_version_id, day.totals.calls) == (SUBSCRIPTION, PLAN_VERSION, 1)
-    assert by_quota(days) == {(CONSUMER_ORG, day.api_id, date(2026, 11, 1)): 5}
+    [(counter, use)] = by_counter(days).items()
+    assert (counter, use.units) == ((CONSUMER_ORG, day.api_id, date(2026, 11, 1)), 5)
 
 
 calls_strategy = st.lists(
     st.builds(
         lambda number, minutes, status, units, test, endpoint: a_call(
-            number, started_at=AT + timedelta(minutes=minutes), status=status, units=units, is_test=test, endpoint_id=endpoint
+            number, started_at=AT + timedelta(minutes=minutes), status=status, units=units, is_test=test,
+            endpoint_id=endpoint,
         ),
         st.integers(0, 10**6), st.integers(-5000, 5000), st.sampled_from([200, 404, 429, 500]),
         st.integers(0, 9), st.booleans(), st.sampled_from([None, "e1", "e2"]),

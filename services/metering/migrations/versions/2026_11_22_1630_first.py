@@ -12,7 +12,15 @@ branch_labels = None
 depends_on = None
 
 INSTANT = sa.DateTime(timezone=True)
-DIMENSIONS = ("api_id", "subscription_id", "plan_version_id", "key_id", "endpoint_id", "version_id", "is_test")
+DIMENSIONS = (
+    "api_id",
+    "subscription_id",
+    "plan_version_id",
+    "key_id",
+    "endpoint_id",
+    "version_id",
+    "is_test",
+)
 TOTALS = (
     "calls", "billable_calls", "units", "errors_4xx", "errors_5xx", "rejected_rate_limited", "rejected_forbidden",
     "rejected_unauthorized", "bytes_in", "bytes_out", "latency_ms",
@@ -86,7 +94,9 @@ def _create_request_log() -> None:
         sa.PrimaryKeyConstraint("started_at", "request_id", name="pk_api_requests_log"),
         postgresql_partition_by="RANGE (started_at)",
     )
-    op.create_index("ix_api_requests_log_subscription_id", "api_requests_log", ["subscription_id", "started_at"])
+    op.create_index(
+        "ix_api_requests_log_subscription_id", "api_requests_log", ["subscription_id", "started_at"]
+    )
     grant(op, "metering", "api_requests_log", api="SELECT")
     tenant_policy(op, "api_requests_log", consumer="consumer_org", provider="provider_org")
     op.execute(ENSURE_PARTITION)
@@ -109,7 +119,9 @@ def _create_rollup(name: str, time: sa.Column) -> None:
         sa.Column("provider_org", sa.Uuid, nullable=False),
         *(sa.Column(total, sa.BigInteger, nullable=False) for total in TOTALS),
         sa.PrimaryKeyConstraint("id", name=f"pk_{name}"),
-        sa.UniqueConstraint(time.name, *DIMENSIONS, name=f"uq_{name}_bucket", postgresql_nulls_not_distinct=True),
+        sa.UniqueConstraint(
+            time.name, *DIMENSIONS, name=f"uq_{name}_bucket", postgresql_nulls_not_distinct=True
+        ),
     )
     for column in ("consumer_org", "provider_org", "subscription_id"):
         op.create_index(f"ix_{name}_{column}", name, [column, time.name])
@@ -145,8 +157,11 @@ def _create_subscription_day() -> None:
     op.create_index("ix_subscription_day_due", "subscription_day", ["day"], postgresql_where=due)
     op.create_index("ix_month_adjustment_due", "month_adjustment", ["month"], postgresql_where=due)
     grant(op, "metering", "subscription_day", api="SELECT")
-    grant(op, "metering", "month_adjustment", api="")
+    grant(op, "metering", "month_adjustment", api="SELECT")
+    # An operator's republish marks rows as due again; nothing else of them is the API's to change.
+    op.execute("GRANT UPDATE (published_version) ON subscription_day, month_adjustment TO metering_api")
     tenant_policy(op, "subscription_day", consumer="consumer_org", provider="provider_org")
+    tenant_policy(op, "month_adjustment")
 
 
 def _create_quotas() -> None:
@@ -155,6 +170,7 @@ def _create_quotas() -> None:
         sa.Column("consumer_org", sa.Uuid, nullable=False),
         sa.Column("api_id", sa.Uuid, nullable=False),
         sa.Column("month", sa.Date, nullable=False),
+        sa.Column("provider_org", sa.Uuid, nullable=False),
         sa.Column("units", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("consumer_org", "api_id", "month", name="pk_quota_usage"),
     )
@@ -169,9 +185,9 @@ def _create_quotas() -> None:
         sa.PrimaryKeyConstraint("subscription_id", "month", name="pk_quota_state"),
     )
     grant(op, "metering", "quota_usage", api="SELECT")
-    grant(op, "metering", "quota_state", api="")
-    # A provider sees its consumers' totals through subscription_day; the counter is the consumer's own.
-    tenant_policy(op, "quota_usage", consumer="consumer_org")
+    grant(op, "metering", "quota_state", api="SELECT")
+    tenant_policy(op, "quota_usage", consumer="consumer_org", provider="provider_org")
+    tenant_policy(op, "quota_state")
 
 
 def _create_copies() -> None:
@@ -242,8 +258,10 @@ def _create_cutoffs() -> None:
             "month", "organisation_id", name="uq_closed_month_month", postgresql_nulls_not_distinct=True
         ),
     )
-    for table in ("cutoff", "period_part", "closed_month"):
+    for table in ("cutoff", "closed_month"):
         grant(op, "metering", table, api="")
+    grant(op, "metering", "period_part", api="SELECT")
+    tenant_policy(op, "period_part")
 
 
 def _create_side_tables() -> None:

@@ -1,0 +1,1 @@
+"""Metering: every call counted exactly once."""

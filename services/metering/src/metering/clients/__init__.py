@@ -1,0 +1,1 @@
+"""Foreign systems: the Kafka topic written to, the log file followed."""

@@ -1,0 +1,1 @@
+"""Incoming events and the request log."""

@@ -29,7 +29,15 @@ add_common_tables(metadata)
 
 _INSTANT = DateTime(timezone=True)
 _PARTIES = ("consumer_org", "provider_org")
-_DIMENSIONS = ("api_id", "subscription_id", "plan_version_id", "key_id", "endpoint_id", "version_id", "is_test")
+_DIMENSIONS = (
+    "api_id",
+    "subscription_id",
+    "plan_version_id",
+    "key_id",
+    "endpoint_id",
+    "version_id",
+    "is_test",
+)
 _TOTALS = (
     "calls", "billable_calls", "units", "errors_4xx", "errors_5xx", "rejected_rate_limited", "rejected_forbidden",
     "rejected_unauthorized", "bytes_in", "bytes_out", "latency_ms",
@@ -116,6 +124,7 @@ quota_usage = Table(
     Column("consumer_org", Uuid, primary_key=True),
     Column("api_id", Uuid, primary_key=True),
     Column("month", Date, primary_key=True),
+    Column("provider_org", Uuid, nullable=False),
     Column("units", BigInteger, nullable=False),
 )  # fmt: skip
 

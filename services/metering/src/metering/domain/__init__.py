@@ -1,0 +1,1 @@
+"""Pure rules of reading, attributing, folding and dating calls."""

@@ -11,7 +11,7 @@ from metering.domain.attribution import attribute
 from metering.domain.entry import Entry
 from metering.domain.errors import InvalidEntry
 from metering.domain.matcher import Endpoint, Matcher, relative_path
-from metering.domain.parse_log import last_status
+from metering.domain.parse_log import MAX_COUNT, MAX_LATENCY_MS, last_status
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _envelope = msgspec.json.Decoder(list[Entry])
@@ -62,6 +62,7 @@ def read_envelope(value: bytes) -> list[Entry]:
 
 def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
     """The call that `entry` records. Raises InvalidEntry when it cannot be attributed."""
+    _check(entry)
     who = attribute(entry)
     method, path = entry.request.method, entry.request.path or ""
     version = versions.get(who.version_id) if who.version_id else None
@@ -99,6 +100,20 @@ def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
         bytes_in=int(entry.request.size),
         bytes_out=int(entry.response.size),
     )
+
+
+def _check(entry: Entry) -> None:
+    # Ingest has checked all this. But whatever stands in the topic, a value that PostgreSQL refuses must not be what
+    # stops a partition.
+    numbers = (entry.request.size, entry.response.size, entry.usage_units or 0)
+    latencies = entry.latencies
+    if not 0 <= entry.response.status <= 999 or not all(0 <= number <= MAX_COUNT for number in numbers):
+        raise InvalidEntry("a number is out of range")
+    if not all(-1 <= ms < MAX_LATENCY_MS for ms in (latencies.request, latencies.proxy, latencies.kong)):
+        raise InvalidEntry("a latency is out of range")
+    words = (entry.request.id, entry.request.method, entry.request.path or "", entry.source)
+    if any("\x00" in word for word in words):
+        raise InvalidEntry("a text holds a NUL")
 
 
 def _units(entry: Entry, endpoint: Endpoint | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from common.errors import Invalid, TooLarge, Unauthenticated, Unavailable
+from common.errors import DomainError, Invalid, TooLarge, Unauthenticated, Unavailable
 
 
 class InvalidEntry(Exception):
@@ -25,6 +25,13 @@ class BatchTooLarge(TooLarge):
     """More bytes than one POST may carry, packed or unpacked."""
 
     code: ClassVar[str] = "REQUEST_TOO_LARGE"
+
+
+class EncodingUnsupported(DomainError):
+    """A content encoding that is neither identity nor gzip."""
+
+    status: ClassVar[int] = 415
+    code: ClassVar[str] = "UNSUPPORTED_MEDIA_TYPE"
 
 
 class LogUnavailable(Unavailable):

@@ -41,7 +41,7 @@ def start_of(day: date) -> datetime:
 
 
 def month_start(until: datetime) -> datetime:
-    """Where the month begins whose usage a cut-off at `until` totals: at the first of a month, the whole month before."""
+    """Where the month begins that a cut-off at `until` totals: at the first of a month, the whole month before."""
     return start_of(month_of(until - timedelta(microseconds=1)))
 
 

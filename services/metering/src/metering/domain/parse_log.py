@@ -27,13 +27,15 @@ from metering.domain.errors import InvalidEntry
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _METHOD = re.compile(r"[A-Za-z]{1,16}")
 _MAX_PATH = 2_048
+MAX_LATENCY_MS = 86_400_000
 _YEAR_2200_MS = 7_258_118_400_000
 # Far above any real size or unit count, and small enough that the sums of an hour stay within a bigint.
-_MAX_COUNT = 10**12
+MAX_COUNT = 10**12
 # A deeply nested body ends the decoder with RecursionError.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _entries = msgspec.json.Decoder(list[Entry])
+_any = msgspec.json.Decoder(msgspec.Raw)
 _entry = msgspec.json.Decoder(Entry)
 
 
@@ -95,7 +97,9 @@ def strip(entry: Entry) -> Entry:
             path=_text(path.partition("?")[0])[:_MAX_PATH],
             size=_whole(request.size, "request size"),
         ),
-        response=ResponsePart(status=entry.response.status, size=_whole(entry.response.size, "response size")),
+        response=ResponsePart(
+            status=entry.response.status, size=_whole(entry.response.size, "response size")
+        ),
         source="upstream" if entry.source == "upstream" else "gateway",
         upstream_status=last_status(entry.upstream_status),
         latencies=LatencyPart(
@@ -106,7 +110,9 @@ def strip(entry: Entry) -> Entry:
         service=_kept(entry.service),
         route=_kept(entry.route),
         consumer=ConsumerPart(custom_id=consumer.custom_id, tags=kept_tags(consumer)) if consumer else None,
-        authenticated_entity=AuthenticatedPart(entry.authenticated_entity.id) if entry.authenticated_entity else None,
+        authenticated_entity=AuthenticatedPart(entry.authenticated_entity.id)
+        if entry.authenticated_entity
+        else None,
         usage_units=None if entry.usage_units is None else _whole(entry.usage_units, "usage_units"),
     )
 
@@ -127,6 +133,15 @@ def partition_of(routing_key: str, partitions: int) -> int:
 def envelope(entries: list[Entry]) -> bytes:
     """The Kafka record that carries `entries`: a JSON array."""
     return msgspec.json.encode(entries)
+
+
+def is_json(line: bytes) -> bool:
+    """True when `line` may stand in an array with others without spoiling it."""
+    try:
+        _any.decode(line)
+    except _UNREADABLE:
+        return False
+    return True
 
 
 def _decode(body: bytes) -> Sequence[Entry | bytes]:
@@ -184,14 +199,14 @@ def _kept(part: GatewayObject | None) -> GatewayObject | None:
     return GatewayObject(id=part.id, tags=kept_tags(part)) if part else None
 
 
-def _whole(value: Number, what: str, *, limit: int = _MAX_COUNT) -> int:
+def _whole(value: Number, what: str, *, limit: int = MAX_COUNT) -> int:
     if not -1 <= value <= limit:  # also false for NaN
         raise InvalidEntry(f"{what} out of range")
     return max(int(value), 0)
 
 
 def _latency(value: Number) -> int:
-    return int(value) if 0 <= value < 86_400_000 else -1
+    return int(value) if 0 <= value < MAX_LATENCY_MS else -1
 
 
 def _text(value: str) -> str:

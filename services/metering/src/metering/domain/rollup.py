@@ -150,7 +150,12 @@ def by_subscription_day(days: Daily) -> dict[SubscriptionDayKey, SubscriptionDay
     """What billing reads of `days`: calls of live keys, per subscription and plan version."""
     result: dict[SubscriptionDayKey, SubscriptionDay] = {}
     for (day, key), bucket in days.items():
-        if key.subscription_id is None or key.plan_version_id is None or bucket.consumer_org is None or key.is_test:
+        if (
+            key.subscription_id is None
+            or key.plan_version_id is None
+            or bucket.consumer_org is None
+            or key.is_test
+        ):
             continue
         merged = result.setdefault(
             SubscriptionDayKey(key.subscription_id, key.plan_version_id, day),
@@ -160,10 +165,26 @@ def by_subscription_day(days: Daily) -> dict[SubscriptionDayKey, SubscriptionDay
     return result
 
 
-def by_quota(days: dict[SubscriptionDayKey, SubscriptionDay]) -> dict[tuple[str, str, date], int]:
-    """Units per (consumer organisation, API, month): what the quota counts, so that leaving and returning gains none."""
-    units: dict[tuple[str, str, date], int] = {}
+class Counter(NamedTuple):
+    """What a quota is counted by: so that leaving a plan and coming back gains nothing."""
+
+    consumer_org: str
+    api_id: str
+    month: date
+
+
+@dataclass(slots=True)
+class QuotaUse:
+    """Units that a counter is to be raised by."""
+
+    provider_org: str
+    units: int = 0
+
+
+def by_counter(days: dict[SubscriptionDayKey, SubscriptionDay]) -> dict[Counter, QuotaUse]:
+    """Units per quota counter, also where they are none: a call may be the first that its subscription made."""
+    uses: dict[Counter, QuotaUse] = {}
     for key, day in days.items():
-        counter = (day.consumer_org, day.api_id, key.day.replace(day=1))
-        units[counter] = units.get(counter, 0) + day.totals.units
-    return units
+        counter = Counter(day.consumer_org, day.api_id, key.day.replace(day=1))
+        uses.setdefault(counter, QuotaUse(day.provider_org)).units += day.totals.units
+    return uses

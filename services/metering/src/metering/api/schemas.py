@@ -1,0 +1,170 @@
+"""Bodies of the answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from metering.domain.rollup import Totals
+
+
+class IngestOut(BaseModel):
+    """`foreign` entries bear no tag of this marketplace: they are dropped and counted."""
+
+    accepted: int
+    rejected: int
+    foreign: int
+
+
+class RejectedOut(BaseModel):
+    """What the gateway itself refused; never billed."""
+
+    rate_limited: int
+    forbidden: int
+    unauthorized: int
+
+
+class TotalsOut(BaseModel):
+    """Every call is in exactly one of: answered below 400, errors_4xx, errors_5xx, rejected."""
+
+    calls: int
+    billable_calls: int
+    units: int
+    errors_4xx: int
+    errors_5xx: int
+    rejected: RejectedOut
+    bytes_in: int
+    bytes_out: int
+    latency_ms_mean: int
+
+    @classmethod
+    def fields_of(cls, totals: Totals) -> dict[str, object]:
+        """The fields of `totals`, for this model and those that extend it."""
+        return {
+            "calls": totals.calls, "billable_calls": totals.billable_calls, "units": totals.units,
+            "errors_4xx": totals.errors_4xx, "errors_5xx": totals.errors_5xx,
+            "rejected": RejectedOut(
+                rate_limited=totals.rejected_rate_limited, forbidden=totals.rejected_forbidden,
+                unauthorized=totals.rejected_unauthorized,
+            ),
+            "bytes_in": totals.bytes_in, "bytes_out": totals.bytes_out,
+            "latency_ms_mean": totals.latency_ms // totals.calls if totals.calls else 0,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, totals: Totals, **more: object) -> Self:
+        """`totals` as answered, with what an extending model adds."""
+        return cls.model_validate(cls.fields_of(totals) | more)
+
+
+class SummaryOut(TotalsOut):
+    """Usage of a range; `as_of` is up to when every logged call is counted (null until that is known)."""
+
+    start: datetime
+    end: datetime
+    as_of: datetime | None
+
+
+class BucketOut(TotalsOut):
+    """One bucket of a time series."""
+
+    start: datetime
+
+
+class TimeseriesOut(BaseModel):
+    """Every bucket of the range, also the empty ones."""
+
+    items: list[BucketOut]
+    as_of: datetime | None
+
+
+class EndpointUsageOut(TotalsOut):
+    """One endpoint; without `endpoint_id` the calls whose path no template matched."""
+
+    api_id: UUID
+    endpoint_id: UUID | None
+    method: str | None
+    path: str | None
+
+
+class EndpointsOut(BaseModel):
+    """The most called endpoints first."""
+
+    items: list[EndpointUsageOut]
+    as_of: datetime | None
+
+
+class RequestOut(BaseModel):
+    """One call. The path has no query string: none is ever stored."""
+
+    request_id: str
+    started_at: datetime
+    subscription_id: UUID | None
+    plan_version_id: UUID | None
+    key_id: UUID | None
+    is_test: bool
+    api_id: UUID
+    version_id: UUID | None
+    endpoint_id: UUID | None
+    method: str
+    path: str
+    status: int
+    upstream_status: int | None
+    source: str
+    billable: bool
+    units: int
+    latency_ms: int
+    upstream_latency_ms: int | None
+    gateway_latency_ms: int
+    bytes_in: int
+    bytes_out: int
+
+
+class RequestsOut(BaseModel):
+    """Newest first."""
+
+    items: list[RequestOut]
+    next_cursor: str | None
+    as_of: datetime | None
+
+
+class QuotaOut(BaseModel):
+    """A subscription's quota in a month; `limit` and `remaining` are null where the plan has none."""
+
+    subscription_id: UUID
+    api_id: UUID
+    period: str
+    limit: int | None
+    used: int
+    remaining: int | None
+    state: str
+    resets_at: datetime
+
+
+class QuotasOut(BaseModel):
+    """In subscription order."""
+
+    items: list[QuotaOut]
+    next_cursor: str | None
+    as_of: datetime | None
+
+
+class DifferenceOut(BaseModel):
+    """A stored row that is not what the raw rows add up to; each total as [recomputed, stored]."""
+
+    table: str
+    bucket: str
+    key: dict[str, str | None]
+    totals: dict[str, tuple[int, int]]
+
+
+class ReconciliationOut(BaseModel):
+    """`ok` only with no difference; `compared` counts the rows of each table."""
+
+    ok: bool
+    compared: dict[str, int]
+    differences: list[DifferenceOut]
+    as_of: datetime | None

@@ -1,0 +1,128 @@
+"""`/v1/usage/…`: what was called, for those who called and those who were."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.errors import Invalid
+from common.http.auth import Member
+from common.http.clock import ClockDep
+from common.http.errors import error_responses
+from common.http.transaction import Transaction
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from metering.api.ranges import FiltersDep, RangeDep
+from metering.api.schemas import (
+    BucketOut,
+    EndpointsOut,
+    EndpointUsageOut,
+    QuotaOut,
+    QuotasOut,
+    RequestOut,
+    RequestsOut,
+    SummaryOut,
+    TimeseriesOut,
+)
+from metering.db import positions, quotas, request_log, usage
+from metering.domain.buckets import Granularity, buckets
+from metering.domain.errors import RangeInvalid
+from metering.domain.lateness import month_of, next_month, start_of
+from metering.domain.quota import state_of
+from metering.domain.rollup import Totals
+
+router = APIRouter(tags=["usage"])
+_MOST_BUCKETS = 1_500
+
+
+async def _as_of(request: Request, session: AsyncSession) -> datetime | None:
+    return await positions.as_of(session, request.app.state.kafka_log.topic)
+
+
+@router.get("/v1/usage/summary", responses=error_responses(RangeInvalid))
+async def get_summary(
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction
+) -> SummaryOut:
+    """Totals of a range."""
+    totals = await usage.summary(session, filters, start=span.start, end=span.end)
+    return SummaryOut.of(totals, start=span.start, end=span.end, as_of=await _as_of(request, session))
+
+
+@router.get("/v1/usage/timeseries", responses=error_responses(RangeInvalid))
+async def get_timeseries(
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction,
+    granularity: Granularity = Granularity.DAY,
+) -> TimeseriesOut:  # fmt: skip
+    """Totals by minute, hour, day or month; the range is widened to whole buckets."""
+    starts = buckets(span.start, span.end, granularity=granularity, most=_MOST_BUCKETS)
+    if starts is None:
+        raise RangeInvalid(
+            f"That is more than {_MOST_BUCKETS} buckets: ask for a shorter range.", field="from"
+        )
+    found = await usage.series(session, filters, granularity=granularity, start=starts[0], end=starts[-1])
+    items = [BucketOut.of(found.get(start, Totals()), start=start) for start in starts[:-1]]
+    return TimeseriesOut(items=items, as_of=await _as_of(request, session))
+
+
+@router.get("/v1/usage/endpoints", responses=error_responses(RangeInvalid))
+async def get_endpoints(
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20
+) -> EndpointsOut:
+    """Totals by endpoint, the most called first."""
+    rows = await usage.by_endpoint(session, filters, start=span.start, end=span.end, limit=limit)
+    items = [EndpointUsageOut.of(totals, **endpoint) for endpoint, totals in rows]
+    return EndpointsOut(items=items, as_of=await _as_of(request, session))
+
+
+@router.get("/v1/usage/requests", responses=error_responses(RangeInvalid))
+async def list_requests(
+    request: Request, *, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20,
+    cursor: Cursor = None,
+    status: Annotated[str | None, Query(pattern="^([1-9][0-9]{2}|[1-5]xx)$", description="429 or 4xx.")] = None,
+) -> RequestsOut:  # fmt: skip
+    """Single calls, the newest first."""
+    after = _after(cursor) if cursor else None
+    rows = await request_log.list_requests(
+        session, filters, start=span.start, end=span.end, status=status, after=after, limit=limit + 1
+    )
+    items = [RequestOut.model_validate(row) for row in rows[:limit]]
+    more = len(rows) > limit
+    next_cursor = encode_cursor(items[-1].started_at.isoformat(), items[-1].request_id) if more else None
+    return RequestsOut(items=items, next_cursor=next_cursor, as_of=await _as_of(request, session))
+
+
+def _after(cursor: str) -> tuple[datetime, str]:
+    at, request_id = decode_cursor(cursor, parts=2)
+    try:
+        return datetime.fromisoformat(str(at)), str(request_id)
+    except ValueError as error:
+        raise Invalid(
+            "This cursor is not one of ours: take `next_cursor` of the page before.", field="cursor"
+        ) from error
+
+
+@router.get("/v1/usage/quota")
+async def list_quotas(
+    request: Request, *, _: Member, session: Transaction, clock: ClockDep, subscription_id: UUID | None = None,
+    limit: Limit = 20, cursor: Cursor = None,
+) -> QuotasOut:  # fmt: skip
+    """This month's quota of each running subscription, yours and those to your APIs."""
+    month = month_of(clock.now())
+    after = UUID(str(decode_cursor(cursor, parts=1)[0])) if cursor else None
+    rows = await quotas.list_quotas(
+        session, month=month, subscription_id=subscription_id, after=after, limit=limit + 1
+    )
+    items = [
+        QuotaOut(
+            subscription_id=row["subscription_id"], api_id=row["api_id"], period=month.strftime("%Y-%m"),
+            limit=row["quota"], used=row["used"],
+            remaining=None if row["quota"] is None else max(row["quota"] - row["used"], 0),
+            state=state_of(row["used"], row["quota"]), resets_at=start_of(next_month(month)),
+        )
+        for row in rows[:limit]
+    ]  # fmt: skip
+    next_cursor = encode_cursor(str(items[-1].subscription_id)) if len(rows) > limit else None
+    return QuotasOut(items=items, next_cursor=next_cursor, as_of=await _as_of(request, session))

@@ -1,0 +1,284 @@
+"""gateway.requests.v1: the consumer loop of metering. Offsets of truth are in PostgreSQL; Kafka only holds records."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from common.clock import Clock
+from common.db import Database
+from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch, ensure_topics
+from common.kafka.positions import LogReplaced, digest, resume
+from common.kafka.runner import stored_positions
+from common.leader import Leader, leadership
+from common.log import get_logger
+from metering.db import positions, request_log
+from metering.db.copies import VersionCache
+from metering.db.positions import Advance
+from metering.domain.batch import Record, read_batch
+from metering.domain.lateness import month_of
+from metering.metrics import (
+    BATCH_CALLS,
+    BATCH_SECONDS,
+    CALLS,
+    FENCED,
+    HALTED,
+    LAG_RECORDS,
+    LATE_MONTHS,
+    POISONED,
+    QUARANTINED,
+    WATERMARK_AGE_SECONDS,
+)
+from metering.usecases.record_calls import Fenced, Log, record_calls
+
+_POLL_MS = 250
+_POLL_RECORDS = 50
+_IDLE_SECONDS = 1.0
+_RESCAN_SECONDS = 5.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+log = get_logger()
+
+
+class LogTruncated(Exception):
+    """The log ends before the place where we stand, or skipped a record: start again and look at it from there."""
+
+
+def _pass(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Where the request log is and how it is read: at most about `batch_calls` calls or `batch_seconds` a batch."""
+
+    bootstrap_servers: str
+    topic: str
+    partitions: int
+    batch_calls: int
+    batch_seconds: float
+
+
+@dataclass(slots=True)
+class RequestConsumer:
+    """Reads the request log and records it, batch by batch."""
+
+    db: Database
+    clock: Clock
+    reading: Reading
+    consumer: AIOKafkaConsumer
+    cluster_id: str
+    passed: Callable[[str], None] = _pass
+    positions: dict[int, int] = field(default_factory=dict)
+    _versions: VersionCache = field(default_factory=VersionCache)
+    _months: set[date] = field(default_factory=set)
+    _idle_told_at: float = 0.0
+
+    async def begin(self, partitions: Sequence[int]) -> None:
+        """Every partition is assigned and stands where PostgreSQL says; raises LogReplaced when that is another log."""
+        assigned = [TopicPartition(self.reading.topic, partition) for partition in partitions]
+        stored = await stored_positions(self.db, [self.reading.topic])
+        starts = await resume(self.consumer, assigned, stored, cluster_id=self.cluster_id, service="metering")
+        self.positions = {tp.partition: offset for tp, offset in starts.items()}
+        async with self.db.begin() as session:
+            await positions.adopt(
+                session,
+                self.reading.topic,
+                cluster_id=self.cluster_id,
+                starts=self.positions,
+                now=self.clock.now(),
+            )
+        HALTED.set(0)
+
+    async def step(self) -> int:
+        """Record what has gathered, at most for a batch's time and size; how many calls were new."""
+        records = await self._gather()
+        self._check_watermarks()
+        if not records:
+            await self._tell_idle()
+            return 0
+        started = time.monotonic()
+        new = await self._record(records)
+        BATCH_SECONDS.observe(time.monotonic() - started)
+        return new
+
+    async def _gather(self) -> list[Any]:
+        records: list[Any] = []
+        deadline = time.monotonic() + self.reading.batch_seconds
+        calls, wait_ms = 0, _POLL_MS
+        while calls < self.reading.batch_calls:
+            found = await self.consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_RECORDS)
+            polled = [record for batch in found.values() for record in batch]
+            if not polled:
+                break
+            records += polled
+            calls += sum(_count(record) for record in polled)
+            if time.monotonic() > deadline:
+                break
+            wait_ms = 0  # what is there already; nobody waits for more while something can be recorded
+        return records
+
+    def _check_watermarks(self) -> None:
+        """A broker that lost its log says so only by a high watermark below our position; a seek past it is silent."""
+        lag = 0
+        for partition, position in self.positions.items():
+            high = self.consumer.highwater(TopicPartition(self.reading.topic, partition))
+            if high is None:
+                continue
+            if high < position:
+                raise LogTruncated(
+                    f"{self.reading.topic}[{partition}] ends at {high}, we stand at {position}"
+                )
+            lag += high - position
+        LAG_RECORDS.set(lag)
+
+    async def _record(self, records: Sequence[Any]) -> int:
+        moves = self._moves(records)
+        async with self.db.begin() as session:
+            await self._versions.refresh(session)
+        batch = read_batch(
+            [Record(r.partition, r.offset, _instant(r.timestamp), r.value or b"") for r in records],
+            self._versions.versions,
+        )
+        await self._ensure_months({month_of(call.started_at) for call in batch.calls})
+        try:
+            async with self.db.begin() as session:
+                recorded = await record_calls(
+                    session, batch, log=Log(self.reading.topic, self.cluster_id, self.positions), moves=moves,
+                    now=self.clock.now(), passed=self.passed,
+                )  # fmt: skip
+        except Fenced:
+            FENCED.inc()
+            raise
+        self.positions |= {partition: move.next_offset for partition, move in moves.items()}
+        CALLS.labels("new").inc(recorded.new)
+        CALLS.labels("repeated").inc(recorded.repeated)
+        LATE_MONTHS.inc(recorded.late_months)
+        POISONED.inc(len(batch.poison))
+        BATCH_CALLS.observe(len(batch.calls))
+        for late in batch.late:
+            QUARANTINED.labels(late.reason).inc()
+        return recorded.new
+
+    def _moves(self, records: Sequence[Any]) -> dict[int, Advance]:
+        """Where each partition will stand. Raises LogTruncated where the records do not follow on each other."""
+        expected, last = dict(self.positions), {}
+        for record in records:
+            if record.offset != expected[record.partition]:
+                raise LogTruncated(
+                    f"{self.reading.topic}[{record.partition}] has {record.offset}, not {expected[record.partition]}"
+                )
+            expected[record.partition] = record.offset + 1
+            last[record.partition] = record
+        moves = {}
+        for partition, record in last.items():
+            caught_up = self._caught_up_at(partition, record.offset + 1)
+            high = self.consumer.highwater(TopicPartition(self.reading.topic, partition)) or record.offset + 1
+            watermark = caught_up or _instant(record.timestamp)
+            moves[partition] = Advance(record.offset + 1, digest(record.value), high, watermark)
+        return moves
+
+    def _caught_up_at(self, partition: int, position: int) -> datetime | None:
+        """When the last fetch was made, if it found nothing beyond `position`."""
+        tp = TopicPartition(self.reading.topic, partition)
+        fetched_ms = self.consumer.last_poll_timestamp(tp)
+        if fetched_ms is None or self.consumer.highwater(tp) != position:
+            return None
+        return _instant(fetched_ms)
+
+    async def _tell_idle(self) -> None:
+        """Partitions that were found read to their end say so, about once a second: periods close by it."""
+        if time.monotonic() - self._idle_told_at < _IDLE_SECONDS:
+            return
+        self._idle_told_at = time.monotonic()
+        found = {p: at for p, position in self.positions.items() if (at := self._caught_up_at(p, position))}
+        async with self.db.begin() as session:
+            await positions.advance_idle(
+                session,
+                self.reading.topic,
+                cluster_id=self.cluster_id,
+                positions=self.positions,
+                watermarks=found,
+            )
+            as_of = await positions.as_of(session, self.reading.topic)
+        if as_of is not None:
+            WATERMARK_AGE_SECONDS.set(max((self.clock.now() - as_of).total_seconds(), 0))
+
+    async def _ensure_months(self, months: set[date]) -> None:
+        missing = months - self._months
+        if missing:
+            async with self.db.begin() as session:
+                await request_log.ensure_partitions(session, missing)
+            self._months |= missing
+
+
+async def consume_requests(
+    reading: Reading,
+    *,
+    db: Database,
+    clock: Clock,
+    stop: asyncio.Event,
+    passed: Callable[[str], None] = _pass,
+) -> None:
+    """Record the request log until `stop` is set; raises to be run again from what PostgreSQL holds."""
+    servers = reading.bootstrap_servers
+    async with leadership(db, "consume gateway.requests", stop) as leader, ClusterWatch(servers) as cluster:
+        await ensure_topics(servers, [reading.topic], partitions=reading.partitions, compacted=False)
+        async with _consumer(servers) as consumer:
+            reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed)
+            try:
+                await _read(reader, cluster, leader, stop)
+            except LogReplaced as error:
+                HALTED.set(1)
+                log.critical(
+                    "request_log.replaced",
+                    error=str(error),
+                    cure="metering reset-offsets, after a look at it",
+                )
+                raise
+
+
+async def _read(reader: RequestConsumer, cluster: ClusterWatch, leader: Leader, stop: asyncio.Event) -> None:
+    known: list[int] = []
+    scanned_at = 0.0
+    while not stop.is_set():
+        if time.monotonic() - scanned_at > _RESCAN_SECONDS:  # partitions may be added while we run
+            await reader.consumer.topics()
+            found = sorted(reader.consumer.partitions_for_topic(reader.reading.topic) or ())
+            if found != known:
+                await reader.begin(found)
+                known = found
+            scanned_at = time.monotonic()
+        await cluster.check()
+        leader.check()
+        await reader.step()
+
+
+@asynccontextmanager
+async def _consumer(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="none",
+        fetch_max_bytes=16 * MESSAGE_BYTES, max_partition_fetch_bytes=2 * MESSAGE_BYTES, fetch_max_wait_ms=250,
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+def _instant(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _count(record: Any) -> int:
+    for name, value in record.headers:
+        if name == "count" and value.isdigit():
+            return int(value)
+    return 1

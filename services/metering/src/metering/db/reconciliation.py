@@ -1,0 +1,137 @@
+"""Rollups recomputed from raw rows and compared: a table in one statement, so that no batch is half seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from metering.db.totals import RAW_COLUMNS, ROLLUP_COLUMNS
+from metering.domain.lateness import next_month, start_of
+from metering.domain.rollup import TOTALS, BucketKey
+
+_MOST_DIFFERENCES = 1_000
+_LIVE = (
+    "subscription_id IS NOT NULL AND plan_version_id IS NOT NULL AND consumer_org IS NOT NULL AND NOT is_test"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A stored row that is not what the raw rows add up to: of each total that differs, (recomputed, stored)."""
+
+    table: str
+    bucket: str
+    key: dict[str, str | None]
+    totals: dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many rows of a table were compared, and which differ (at most a thousand are named)."""
+
+    table: str
+    compared: int
+    differences: list[Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rollup:
+    table: str
+    time: str
+    bucket: str
+    keys: tuple[str, ...]
+    only: str
+
+
+_ROLLUPS = (
+    _Rollup(
+        "usage_records_hourly",
+        "hour_start",
+        "date_trunc('hour', started_at, 'UTC')",
+        BucketKey._fields,
+        "true",
+    ),
+    _Rollup("usage_records_daily", "day", "(started_at AT TIME ZONE 'UTC')::date", BucketKey._fields, "true"),
+    _Rollup(
+        "subscription_day",
+        "day",
+        "(started_at AT TIME ZONE 'UTC')::date",
+        ("subscription_id", "plan_version_id"),
+        _LIVE,
+    ),
+)
+_QUOTAS = text("""
+    WITH counted AS (
+        SELECT consumer_org, api_id, date_trunc('month', day)::date AS month, sum(units)::bigint AS units
+        FROM subscription_day WHERE day >= :low AND day < :high GROUP BY 1, 2, 3)
+    SELECT consumer_org, api_id, month, coalesce(c.units, 0) AS recomputed, coalesce(q.units, 0) AS stored,
+        count(*) OVER () AS compared
+    FROM counted AS c FULL JOIN (SELECT * FROM quota_usage WHERE month >= :low AND month < :high) AS q
+        USING (consumer_org, api_id, month)
+    ORDER BY coalesce(c.units, 0) = coalesce(q.units, 0), consumer_org, api_id, month LIMIT :most""")
+
+
+def _statement(rollup: _Rollup) -> str:
+    """Raw rows and stored rows in one heap, summed by key: what differs has two sums. GROUP BY puts NULLs together."""
+    keys = ", ".join(rollup.keys)
+    sums = ", ".join(
+        f"coalesce(sum({t}) FILTER (WHERE is_raw), 0)::bigint AS raw_{t},"
+        f" coalesce(sum({t}) FILTER (WHERE NOT is_raw), 0)::bigint AS stored_{t}"
+        for t in TOTALS
+    )
+    differs = " OR ".join(f"raw_{t} <> stored_{t}" for t in TOTALS)
+    return (
+        f"WITH heap AS (SELECT true AS is_raw, {rollup.bucket} AS bucket, {keys}, {RAW_COLUMNS} FROM api_requests_log"
+        f" WHERE started_at >= :start AND started_at < :end AND {rollup.only}"
+        f" UNION ALL SELECT false, {rollup.time}, {keys}, {ROLLUP_COLUMNS} FROM {rollup.table}"
+        f" WHERE {rollup.time} >= :low AND {rollup.time} < :high),"
+        f" compared AS (SELECT bucket, {keys}, {sums} FROM heap GROUP BY bucket, {keys})"
+        f" SELECT *, {differs} AS differs, count(*) OVER () AS compared FROM compared"
+        f" ORDER BY NOT ({differs}), bucket LIMIT :most"
+    )
+
+
+async def compare(session: AsyncSession, *, first: date, last: date) -> list[Comparison]:
+    """Hours, days and subscriptions' days against raw rows, quota counters against days, for whole days [first, last).
+
+    The quota counters are compared for whole months within the range.
+    """
+    start, end = start_of(first), start_of(last)
+    result = []
+    for rollup in _ROLLUPS:
+        by_instant = rollup.time == "hour_start"
+        bounds: dict[str, Any] = {"start": start, "end": end, "most": _MOST_DIFFERENCES}
+        bounds |= {"low": start, "high": end} if by_instant else {"low": first, "high": last}
+        rows = (await session.execute(text(_statement(rollup)), bounds)).mappings().all()
+        differences = [_difference(rollup, row) for row in rows if row["differs"]]
+        result.append(Comparison(rollup.table, rows[0]["compared"] if rows else 0, differences))
+    return [*result, await _compare_quotas(session, first=first, last=last)]
+
+
+def _difference(rollup: _Rollup, row: Any) -> Difference:
+    return Difference(
+        rollup.table,
+        row["bucket"].isoformat(),
+        {key: None if row[key] is None else str(row[key]) for key in rollup.keys},
+        {t: (row[f"raw_{t}"], row[f"stored_{t}"]) for t in TOTALS if row[f"raw_{t}"] != row[f"stored_{t}"]},
+    )
+
+
+async def _compare_quotas(session: AsyncSession, *, first: date, last: date) -> Comparison:
+    low = first if first.day == 1 else next_month(first)
+    high = max(low, last.replace(day=1))
+    bounds = {"low": low, "high": high, "most": _MOST_DIFFERENCES}
+    rows = (await session.execute(_QUOTAS, bounds)).mappings().all()
+    differences = [
+        Difference(
+            "quota_usage", row["month"].isoformat(),
+            {"consumer_org": str(row["consumer_org"]), "api_id": str(row["api_id"])},
+            {"units": (row["recomputed"], row["stored"])},
+        )
+        for row in rows if row["recomputed"] != row["stored"]
+    ]  # fmt: skip
+    return Comparison("quota_usage", rows[0]["compared"] if rows else 0, differences)

@@ -1,0 +1,159 @@
+"""Hourly and daily usage, and the days that billing reads: one statement per batch and table; PostgreSQL adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from metering.db.totals import to_totals
+from metering.domain.rollup import (
+    TOTALS,
+    Bucket,
+    BucketKey,
+    Daily,
+    Hourly,
+    SubscriptionDay,
+    SubscriptionDayKey,
+    Totals,
+)
+
+_DIMENSIONS = BucketKey._fields
+_PARTIES = ("consumer_org", "provider_org")
+
+
+def _add(table: str, *, time: str, time_type: str) -> TextClause:
+    types = {time: time_type, "is_test": "boolean"}
+    types |= dict.fromkeys(TOTALS, "bigint")
+    columns = (time, *_DIMENSIONS, *_PARTIES, *TOTALS)
+    arrays = ", ".join(f"CAST(:{name} AS {types.get(name, 'uuid')}[])" for name in columns)
+    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in TOTALS)
+    return text(
+        f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
+        f" ON CONFLICT ({', '.join((time, *_DIMENSIONS))}) DO UPDATE SET {sums}"
+    )
+
+
+_ADD_HOURS = _add("usage_records_hourly", time="hour_start", time_type="timestamptz")
+_ADD_DAYS = _add("usage_records_daily", time="day", time_type="date")
+
+_DAY_COLUMNS = (
+    "subscription_id",
+    "plan_version_id",
+    "day",
+    "consumer_org",
+    "provider_org",
+    "api_id",
+    *TOTALS,
+)
+_DAY_TYPES = {"day": "date"} | dict.fromkeys(TOTALS, "bigint")
+_ADD_SUBSCRIPTION_DAYS = text(
+    f"INSERT INTO subscription_day ({', '.join(_DAY_COLUMNS)}, version) SELECT *, 1 FROM unnest("
+    + ", ".join(f"CAST(:{name} AS {_DAY_TYPES.get(name, 'uuid')}[])" for name in _DAY_COLUMNS)
+    + ") ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET "
+    + ", ".join(f"{name} = subscription_day.{name} + excluded.{name}" for name in TOTALS)
+    + ", version = subscription_day.version + 1"
+)
+
+
+async def add_hours(session: AsyncSession, hours: Hourly) -> None:
+    """Add the counts to the hours' rows, sorted by key so that all writers lock in one order."""
+    await _add_buckets(session, _ADD_HOURS, "hour_start", hours)
+
+
+async def add_days(session: AsyncSession, days: Daily) -> None:
+    """Add the counts to the days' rows, in the same order of locks."""
+    await _add_buckets(session, _ADD_DAYS, "day", days)
+
+
+async def _add_buckets(
+    session: AsyncSession, statement: TextClause, time: str, buckets: Mapping[tuple[Any, BucketKey], Bucket]
+) -> None:
+    if not buckets:
+        return
+    rows = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1].order))
+    parameters: dict[str, list[Any]] = {time: [moment for (moment, _), _ in rows]}
+    for position, name in enumerate(_DIMENSIONS):
+        parameters[name] = [key[position] for (_, key), _ in rows]
+    for name in _PARTIES:
+        parameters[name] = [getattr(bucket, name) for _, bucket in rows]
+    parameters |= _totals([bucket.totals for _, bucket in rows])
+    await session.execute(statement, parameters)
+
+
+async def add_subscription_days(
+    session: AsyncSession, days: Mapping[SubscriptionDayKey, SubscriptionDay]
+) -> None:
+    """Add the counts to the subscriptions' days; each touched row gets a new version and is due for publication."""
+    if not days:
+        return
+    rows = sorted(days.items(), key=lambda item: item[0].order)
+    parameters: dict[str, list[Any]] = {
+        name: [getattr(key, name) for key, _ in rows]
+        for name in ("subscription_id", "plan_version_id", "day")
+    }
+    for name in (*_PARTIES, "api_id"):
+        parameters[name] = [getattr(day, name) for _, day in rows]
+    parameters |= _totals([day.totals for _, day in rows])
+    await session.execute(_ADD_SUBSCRIPTION_DAYS, parameters)
+
+
+def _totals(totals: Sequence[Totals]) -> dict[str, list[int]]:
+    return {name: [getattr(t, name) for t in totals] for name in TOTALS}
+
+
+_DUE = text("""
+    SELECT * FROM subscription_day WHERE version > published_version
+    ORDER BY day, subscription_id, plan_version_id LIMIT :limit FOR UPDATE SKIP LOCKED""")
+_PUBLISHED = text("""
+    UPDATE subscription_day AS d SET published_version = p.version
+    FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:plans AS uuid[]), CAST(:days AS date[]),
+                CAST(:versions AS int[])) AS p (subscription_id, plan_version_id, day, version)
+    WHERE (d.subscription_id, d.plan_version_id, d.day) = (p.subscription_id, p.plan_version_id, p.day)""")
+_DUE_COLUMNS = (
+    "subscription_id",
+    "plan_version_id",
+    "day",
+    "consumer_org",
+    "provider_org",
+    "api_id",
+    "version",
+)
+_UNPUBLISH = text("UPDATE subscription_day SET published_version = 0")
+
+
+@dataclass(frozen=True, slots=True)
+class DueDay:
+    """A subscription's day that changed since it was last published, with absolute totals."""
+
+    subscription_id: UUID
+    plan_version_id: UUID
+    day: date
+    consumer_org: UUID
+    provider_org: UUID
+    api_id: UUID
+    version: int
+    totals: Totals
+
+
+async def claim_due_days(session: AsyncSession, *, limit: int) -> list[DueDay]:
+    """At most `limit` changed days, locked, and marked as published if this transaction commits."""
+    rows = (await session.execute(_DUE, {"limit": limit})).mappings().all()
+    due = [DueDay(**{n: row[n] for n in _DUE_COLUMNS}, totals=to_totals(row)) for row in rows]
+    if due:
+        parameters = {
+            "subscriptions": [d.subscription_id for d in due], "plans": [d.plan_version_id for d in due],
+            "days": [d.day for d in due], "versions": [d.version for d in due],
+        }  # fmt: skip
+        await session.execute(_PUBLISHED, parameters)
+    return due
+
+
+async def make_all_due(session: AsyncSession) -> int:
+    """Every subscription's day is due for publication, at the version that it has; how many there are."""
+    return int((await session.execute(_UNPUBLISH)).rowcount)  # type: ignore[attr-defined]

@@ -1,0 +1,57 @@
+"""The API process of metering."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from common.clock import Clock
+from common.db import Database
+from common.http.admin import republish_router
+from common.http.app import create_service_app
+from metering.api import ingest, reconciliation, usage
+from metering.api.ingest import IngestRules
+from metering.clients.kafka_log import KafkaLog
+from metering.settings import Settings
+from metering.usecases.republish import republish
+
+
+def kafka_log_of(settings: Settings) -> KafkaLog:
+    """The request log topic, as `settings` name it."""
+    return KafkaLog(
+        bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix,
+        partitions=settings.partitions, ack_timeout_seconds=settings.ack_timeout_seconds,
+        pending_limit_bytes=settings.pending_limit_bytes,
+    )  # fmt: skip
+
+
+def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> FastAPI:
+    """The application; Kafka is met when the first entries come, so it may be away at the start."""
+    settings = settings or Settings()
+    kafka_log = kafka_log_of(settings)
+    rules = IngestRules(
+        token=settings.ingest_token.get_secret_value(),
+        namespace=settings.namespace,
+        body_limit_bytes=settings.body_limit_bytes,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await kafka_log.close()
+
+    return create_service_app(
+        name="metering",
+        settings=settings,
+        routers=[ingest.router, usage.router, reconciliation.router, republish_router(republish)],
+        db=Database(
+            settings.database_url.get_secret_value(), name="metering", pool_size=settings.database_pool_size
+        ),
+        clock=clock,
+        state={"kafka_log": kafka_log, "ingest_rules": rules},
+        lifespan=lifespan,
+    )

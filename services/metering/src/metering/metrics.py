@@ -1,0 +1,33 @@
+"""Every metric of metering. Labels come from small closed sets, never an id."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+INGESTED = Counter(
+    "metering_entries_ingested_total", "Log entries taken in, by what became of them.", ["source", "outcome"]
+)
+INGEST_REFUSED = Counter("metering_ingest_refused_total", "POSTs answered 503: Kong sends them again.")
+CALLS = Counter("metering_calls_total", "Calls read from Kafka: recorded, or already there.", ["outcome"])
+QUARANTINED = Counter(
+    "metering_quarantined_total", "Calls outside the window of time in which they count.", ["reason"]
+)
+POISONED = Counter("metering_poisoned_total", "Records or entries in Kafka that cannot be read.")
+BATCH_CALLS = Histogram(
+    "metering_batch_calls", "Calls in one transaction.", buckets=(1, 10, 100, 500, 2_000, 10_000, 40_000)
+)
+BATCH_SECONDS = Histogram("metering_batch_seconds", "Time of one transaction.")
+LAG_RECORDS = Gauge("metering_lag_records", "High watermark less stored offset, over all partitions.")
+WATERMARK_AGE_SECONDS = Gauge(
+    "metering_watermark_age_seconds", "How long ago the slowest partition was known to be read to its end."
+)
+HALTED = Gauge(
+    "metering_halted", "1 while the log under our offsets is not the one we read: an operator has to look."
+)
+FENCED = Counter("metering_fenced_total", "Batches refused because somebody else had moved the offsets.")
+CUTOFFS_ANSWERED = Counter("metering_cutoffs_answered_total", "Cut-offs answered with exact totals.")
+LATE_MONTHS = Counter("metering_late_months_total", "Subscriptions' closed months that a late call changed.")
+QUOTA_CHANGES = Counter("metering_quota_changes_total", "Quota states announced.", ["state"])
+FILE_LOG_BYTES = Counter(
+    "metering_file_log_bytes_total", "Bytes of the gateway's log file that were taken in."
+)

@@ -1,0 +1,46 @@
+"""Settings, prefix METERING_."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What metering needs beside what every service needs."""
+
+    model_config = SettingsConfigDict(env_prefix="METERING_", frozen=True)
+
+    ingest_token: SecretStr = Field(
+        min_length=16, description="What Kong's http-log sends as X-Ingest-Token."
+    )
+    namespace: str = Field(
+        default="marketplace", description="Entries tagged ns:<this> are ours; as in kong-sync."
+    )
+    partitions: int = Field(default=4, ge=1, description="Of the request log topic, when it is made.")
+    body_limit_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="Of one POST, packed and unpacked."
+    )
+    pending_limit_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        description="Bodies waiting for Kafka; beyond it ingest answers 503.",
+    )
+    ack_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="How long ingest waits for Kafka before a 503."
+    )
+    grace_seconds: float = Field(
+        default=3600.0, ge=0, description="How long after a cut-off late calls are waited for."
+    )
+    batch_calls: int = Field(
+        default=40_000, ge=1, description="At most so many calls in one transaction, about."
+    )
+    batch_seconds: float = Field(default=0.25, gt=0, description="At most so long a batch is gathered.")
+    publish_seconds: float = Field(default=1.0, gt=0, description="How often changed usage is published.")
+    file_log_path: Path | None = Field(
+        default=None, description="Kong's file-log on this machine, to be followed."
+    )

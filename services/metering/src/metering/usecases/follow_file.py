@@ -1,0 +1,56 @@
+"""Follow Kong's file-log: what a killed gateway answered and could not post any more is in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from common.clock import Clock
+from common.db import Database
+from metering.clients.kafka_log import KafkaLog
+from metering.clients.log_file import read_chunk
+from metering.db import file_positions
+from metering.domain.parse_log import is_json
+from metering.metrics import FILE_LOG_BYTES
+from metering.usecases.ingest_entries import Ingested, ingest_entries
+
+_LINES = 200
+
+
+async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespace: str, clock: Clock) -> int:
+    """Everything that the file holds by now is taken in, and the position behind it is stored; how many lines.
+
+    The position moves only after Kafka's acknowledgement: a crash repeats lines, which are told by their request ids.
+    """
+    async with db.begin() as session:
+        position = await file_positions.find(session, str(path))
+    taken = 0
+    while (chunk := await asyncio.to_thread(read_chunk, path, position)) is not None:
+        await ingest_lines(db, kafka_log, chunk.lines, namespace=namespace, clock=clock)
+        taken += len(chunk.lines)
+        moved = chunk.position.position - (
+            position.position if position and position.inode == chunk.position.inode else 0
+        )
+        FILE_LOG_BYTES.inc(max(moved, 0))
+        position = chunk.position
+        async with db.begin() as session:
+            await file_positions.put(session, str(path), position, now=clock.now())
+    return taken
+
+
+async def ingest_lines(
+    db: Database, kafka_log: KafkaLog, lines: list[bytes], *, namespace: str, clock: Clock,
+    done: Callable[[int, Ingested], None] = lambda _, __: None,
+) -> None:  # fmt: skip
+    """The entries of `lines`, one a line, are taken in; `done` hears of each body: its bytes and its outcome."""
+    for start in range(0, len(lines), _LINES):
+        portion = lines[start : start + _LINES]
+        # A line that is no JSON would spoil the array for its neighbours: it goes by itself, to be refused.
+        bodies = [line for line in portion if not is_json(line)]
+        bodies.append(b"[" + b",".join(line for line in portion if is_json(line)) + b"]")
+        for body in bodies:
+            result = await ingest_entries(
+                db, kafka_log, body, namespace=namespace, source="file", now=clock.now()
+            )
+            done(len(body), result)

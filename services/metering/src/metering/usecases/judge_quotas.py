@@ -1,0 +1,46 @@
+"""Say where subscriptions stand against their quotas, when that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common import outbox
+from metering.db import quotas
+from metering.db.quotas import QuotaRow
+from metering.domain.lateness import next_month, start_of
+from metering.domain.quota import QuotaState, state_of
+from metering.domain.rollup import Counter
+from metering.events.quota_changed import QuotaChanged
+from metering.metrics import QUOTA_CHANGES
+
+
+async def judge_quotas(session: AsyncSession, counters: Mapping[Counter, int], *, now: datetime) -> None:
+    """Each subscription whose state changed is announced, once: the state last announced is stored in this transaction.
+
+    The caller holds the counters' rows locked, so that two judgements of one counter follow each other.
+    """
+    for standing in await quotas.standings(session, counters):
+        state = state_of(standing.used, standing.quota)
+        was = QuotaState(standing.announced_state or QuotaState.OK)
+        new_limit = standing.announced_version is not None and standing.announced_quota != standing.quota
+        # An ok that stays ok is no news; a new limit under an announced warning or stop is.
+        if state is was and (state is QuotaState.OK or not new_limit):
+            continue
+        row = QuotaRow(
+            standing.subscription_id, standing.month, (standing.announced_version or 0) + 1, standing.quota,
+            standing.used, state,
+        )  # fmt: skip
+        await quotas.put_state(session, row)
+        await outbox.publish(session, quota_event(row), now=now)
+        QUOTA_CHANGES.labels(state).inc()
+
+
+def quota_event(row: QuotaRow) -> QuotaChanged:
+    """The announcement of `row`."""
+    return QuotaChanged(
+        version=row.version, subscription_id=row.subscription_id, period=row.month.strftime("%Y-%m"), limit=row.quota,
+        used=row.used, state=QuotaState(row.state).value, until=start_of(next_month(row.month)),
+    )  # fmt: skip

@@ -1,0 +1,94 @@
+"""The heart of metering: one transaction that makes a run of Kafka records count, exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.kafka.dead_letters import park
+from metering.db import cutoffs, positions, quarantine, quotas, request_log, rollups
+from metering.db.positions import Advance, PartitionState
+from metering.domain.batch import Batch, Poison
+from metering.domain.rollup import by_counter, by_day, by_hour, by_subscription_day
+from metering.usecases.judge_quotas import judge_quotas
+
+
+class Fenced(Exception):
+    """The stored offsets are not where this consumer stopped: somebody else moved them, and it begins from them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log that a consumer reads: where it believes each partition to stand before this batch."""
+
+    topic: str
+    cluster_id: str
+    positions: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a batch came to."""
+
+    new: int
+    repeated: int
+    late_months: int
+
+
+def _pass(_: str) -> None:
+    return None
+
+
+async def record_calls(
+    session: AsyncSession, batch: Batch, *, log: Log, moves: Mapping[int, Advance], now: datetime,
+    passed: Callable[[str], None] = _pass,
+) -> Recorded:  # fmt: skip
+    """The batch's new calls are in the request log and in every total made of it, and the offsets stand behind it.
+
+    All of it or nothing: offsets and rows live and die in one commit. `passed` is told each step that lies behind,
+    so that a test can end the process between any two.
+    """
+    _check_fence(
+        await positions.lock(session, log.topic), log
+    )  # first: nothing may be written before we know we may
+    passed("fence")
+    new = await request_log.insert_new(session, batch.calls)
+    passed("log")
+    hours = by_hour(new)
+    days = by_day(hours)
+    await rollups.add_hours(session, hours)
+    passed("hours")
+    await rollups.add_days(session, days)
+    passed("days")
+    subscription_days = by_subscription_day(days)
+    await rollups.add_subscription_days(session, subscription_days)
+    late_months = await cutoffs.note_late(session, subscription_days.items())
+    passed("subscription days")
+    counters = await quotas.add(session, by_counter(subscription_days))
+    await judge_quotas(session, counters, now=now)
+    passed("quotas")
+    await quarantine.keep(session, batch.late)
+    await _park(session, batch.poison, topic=log.topic, now=now)
+    passed("side tables")
+    await positions.advance(session, log.topic, moves, now=now)
+    passed("offsets")
+    return Recorded(len(new), len(batch.calls) - len(new), late_months)
+
+
+def _check_fence(stored: Mapping[int, PartitionState], log: Log) -> None:
+    for partition, position in log.positions.items():
+        state = stored.get(partition)
+        if state is None or state.cluster_id != log.cluster_id or state.next_offset != position:
+            raise Fenced(f"{log.topic}[{partition}] is at {state}, not at {position} of {log.cluster_id}")
+
+
+async def _park(session: AsyncSession, poison: Sequence[Poison], *, topic: str, now: datetime) -> None:
+    # What is in the topic was stripped by ingest; what cannot be read is kept by its place in the log alone.
+    for item in poison:
+        await park(
+            session, topic=topic, partition=item.record.partition, offset=item.record.offset, payload=b"",
+            reason=item.reason, now=now,
+        )  # fmt: skip

@@ -1,0 +1,27 @@
+"""Publish the present state again, for a broker that lost its log or a reader that rebuilds its copy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common import outbox
+from metering.db import cutoffs, quotas, rollups
+from metering.domain.lateness import month_of
+from metering.events.period_totalled import PeriodTotalled
+from metering.usecases.judge_quotas import quota_event
+
+
+async def republish(session: AsyncSession, now: datetime) -> int:
+    """Every usage day, adjustment, period part and running quota goes out again, same versions and ids; how many.
+
+    Days and adjustments are only marked as due: the worker publishes them in its own small portions.
+    """
+    events = [PeriodTotalled.model_validate(answer) for answer in await cutoffs.answers(session)]
+    running = [quota_event(row) for row in await quotas.announced_since(session, month_of(now))]
+    for event in (*events, *running):
+        await outbox.publish(session, event, now=now)
+    days = await rollups.make_all_due(session)
+    adjustments = await cutoffs.make_adjustments_due(session)
+    return len(events) + len(running) + days + adjustments

@@ -1,0 +1,100 @@
+"""The worker process of metering: its loops."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from common.clock import Clock, SystemClock
+from common.db import Database
+from common.kafka.runner import Subscription, consume
+from common.outbox.relay import relay
+from common.worker import Loop, every, main, run_loops
+from metering.clients.kafka_log import TOPIC
+from metering.consumers.cutoff import CutoffEvent, on_cutoff
+from metering.consumers.requests import Reading, consume_requests
+from metering.consumers.subscription import SubscriptionEvent, on_subscription
+from metering.consumers.version import VersionEvent, on_version
+from metering.main import kafka_log_of
+from metering.metrics import CUTOFFS_ANSWERED
+from metering.settings import Settings
+from metering.usecases.answer_cutoffs import answer_cutoffs
+from metering.usecases.follow_file import follow_file
+from metering.usecases.make_partitions_ahead import make_partitions_ahead
+from metering.usecases.publish_usage import publish_usage
+from metering.usecases.republish import republish
+
+_PARTITION_SECONDS = 3600.0
+_FILE_SECONDS = 0.5
+SUBSCRIPTIONS = (
+    Subscription(SubscriptionEvent, on_subscription),
+    Subscription(VersionEvent, on_version),
+    Subscription(CutoffEvent, on_cutoff),
+)
+
+
+def reading_of(settings: Settings) -> Reading:
+    """How the request log is read, as `settings` say."""
+    return Reading(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        topic=settings.kafka_topic_prefix + TOPIC,
+        partitions=settings.partitions,
+        batch_calls=settings.batch_calls,
+        batch_seconds=settings.batch_seconds,
+    )
+
+
+async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
+    """What changed is published, and the cut-offs that are complete are answered."""
+    while True:
+        async with db.begin() as session:
+            if not await publish_usage(session, now=clock.now()):
+                break
+    async with db.begin() as session:
+        answered = await answer_cutoffs(
+            session, topic=settings.kafka_topic_prefix + TOPIC, grace=timedelta(seconds=settings.grace_seconds),
+            now=clock.now(),
+        )  # fmt: skip
+    CUTOFFS_ANSWERED.inc(answered)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Every loop of metering runs until `stop` is set."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        db = Database(settings.database_worker_url.get_secret_value(), name="metering worker")
+        stack.push_async_callback(db.dispose)
+        kafka_log = kafka_log_of(settings)
+        stack.push_async_callback(kafka_log.close)
+
+        async def partitions() -> None:
+            async with db.begin() as session:
+                await make_partitions_ahead(session, now=clock.now())
+
+        reading = reading_of(settings)
+        loops: dict[str, Loop] = {
+            "relay": lambda: relay(
+                db=db, settings=settings, clock=clock, stop=stop, service="metering", republish=republish
+            ),
+            "events": lambda: consume(
+                SUBSCRIPTIONS, db=db, settings=settings, clock=clock, stop=stop, service="metering"
+            ),
+            "requests": lambda: consume_requests(reading, db=db, clock=clock, stop=stop),
+            "publish": lambda: every(
+                settings.publish_seconds, lambda: publish_due(db, settings, clock), stop=stop
+            ),
+            "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
+        }
+        path = settings.file_log_path
+        if path is not None:
+
+            async def follow() -> None:
+                await follow_file(db, kafka_log, path, namespace=settings.namespace, clock=clock)
+
+            loops["file log"] = lambda: every(_FILE_SECONDS, follow, stop=stop)
+        await run_loops(loops, stop=stop, service="metering")
+
+
+if __name__ == "__main__":
+    main(run, Settings, service="metering")
