@@ -71,6 +71,4 @@ def globex(tokens: TokenMaker) -> Caller:
 @pytest.fixture
 def admin(tokens: TokenMaker) -> Caller:
     """Headers of an operator of the marketplace."""
-    return lambda: tokens.headers(
-        organisation_id=GLOBEX, slug="globex", role="owner", platform_admin=True
-    )
+    return lambda: tokens.headers(organisation_id=GLOBEX, slug="globex", role="owner", platform_admin=True)

@@ -82,6 +82,4 @@ def initech(tokens: TokenMaker) -> Caller:
 @pytest.fixture
 def admin(tokens: TokenMaker) -> Caller:
     """Headers of an operator of the marketplace."""
-    return lambda: tokens.headers(
-        organisation_id=INITECH, slug="initech", role="owner", platform_admin=True
-    )
+    return lambda: tokens.headers(organisation_id=INITECH, slug="initech", role="owner", platform_admin=True)

@@ -67,7 +67,9 @@ async def put_on_sale(worker_db: Database, **plan: Any) -> None:
         await on_plan(session, a_plan_event(**plan), now=NOON)
 
 
-async def set_standing(worker_db: Database, standing: str, *, version: int, organisation_id: UUID = GLOBEX) -> None:
+async def set_standing(
+    worker_db: Database, standing: str, *, version: int, organisation_id: UUID = GLOBEX
+) -> None:
     """Billing's word on an organisation has arrived."""
     event = StandingEvent.model_validate(
         {"organisation_id": organisation_id, "version": version, "standing": standing, "since": NOON}

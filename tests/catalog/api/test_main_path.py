@@ -50,7 +50,7 @@ async def test_a_provider_registers_describes_prices_and_publishes(
         ("catalog.plan.v1", "active"),
         ("catalog.api.v1", "published"),
     ]
-    version = [e for e in await outbox_events(worker_db, "catalog.version.v1")][-1]["payload"]
+    version = (await outbox_events(worker_db, "catalog.version.v1"))[-1]["payload"]
     assert [(e["method"], e["path"], e["weight"]) for e in version["endpoints"]] == [
         ("GET", "/rates/{currency}", 1),
         ("GET", "/rates", 1),

@@ -129,7 +129,7 @@ def _refuse_private_name(host: str) -> None:
         ascii_host = host.encode("idna").decode() if not host.isascii() else host
     except UnicodeError as error:
         raise BadUpstream("The host is not a name that DNS knows.") from error
-    if not _HOST.fullmatch(ascii_host):
+    if not _HOST.fullmatch(ascii_host) or ascii_host.rsplit(".", 1)[-1].isdecimal():
         raise BadUpstream("The host is not a name that DNS knows.")
     if "." not in ascii_host or f".{ascii_host}".endswith(_PRIVATE_SUFFIXES):
         raise BadUpstream("The base URL's host is a private name; it must be public.")

@@ -6,7 +6,15 @@ from enum import StrEnum
 from uuid import UUID
 
 from subscriptions.domain.errors import ApiDeprecated, InvalidTransition, PaymentPastDue, PlanNotFound
-from subscriptions.domain.subscription import ApiCopy, Phase, PlanCopy, Standing, Status, Subscription
+from subscriptions.domain.subscription import (
+    STARTED,
+    ApiCopy,
+    Phase,
+    PlanCopy,
+    Standing,
+    Status,
+    Subscription,
+)
 
 
 class Action(StrEnum):
@@ -94,15 +102,17 @@ def move(
         return subscription
     if action is Action.RESUME and standing is Standing.PAST_DUE:
         raise PaymentPastDue
-    moved = replace(subscription, status=target, reason=reason, version=subscription.version + 1)
-    if target is Status.ACTIVE and subscription.started_at is None:
-        moved = _begun(moved, now=now)
     if target is Status.ACTIVE and standing is Standing.PAST_DUE:
         # Approved while a payment is overdue: it counts from now on, and calls wait for the payment.
-        moved = replace(moved, status=Status.PAST_DUE)
-    if moved.status is Status.PAST_DUE:
-        return replace(moved, reason=_PAYMENT_REASON)
-    return _ended(moved, now=now) if target is Status.CANCELED else moved
+        target = Status.PAST_DUE
+    if target is subscription.status:
+        return subscription
+    moved = replace(subscription, version=subscription.version + 1)
+    if target in STARTED and moved.started_at is None:
+        moved = _begun(moved, now=now)
+    if target is Status.CANCELED:
+        moved = _ended(moved, now=now)
+    return replace(moved, status=target, reason=_PAYMENT_REASON if target is Status.PAST_DUE else reason)
 
 
 def _begun(subscription: Subscription, *, now: datetime) -> Subscription:
