@@ -130,7 +130,8 @@ def test_a_secret_in_running_text_is_taken_out_and_the_rest_stays(text: str, sec
 def test_what_is_no_secret_is_left_alone() -> None:
     value = {
         "invoice_id": "01900000-0000-7000-8000-000000000001", "count": 3, "ok": True, "none": None, "rate": 0.5,
-        "topic": "subscriptions.key.v1", "text": "the monkey typed a password", "key_id": "x", "api_key_id": "x", "token_count": 5,
+        "topic": "subscriptions.key.v1", "text": "the monkey typed a password", "key_id": "x",
+        "api_key_id": "x", "token_count": 5,
         "url": "http://127.0.0.1:8001/consumers",
     }  # fmt: skip
     assert redact(value) == value

@@ -90,7 +90,7 @@ class Relay:
             log.warning("broker.replaced", before=stored, now=cluster_id, events_published_again=events)
 
     async def tidy(self) -> None:
-        """Sent events and idempotency keys that are old enough are gone, and the number of waiting events is measured."""
+        """What is old enough is gone, of the sent events and idempotency keys; the waiting events are counted."""
         async with self.db.begin() as session:
             await session.execute(_PRUNE, {"before": self.clock.now() - _KEEP_SENT})
             await session.execute(_PRUNE_KEYS, {"before": self.clock.now() - _KEEP_IDEMPOTENCY_KEYS})
