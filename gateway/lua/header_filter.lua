@@ -9,7 +9,7 @@
 local PROBLEM_BASE = "@PROBLEM_BASE@"
 local PORTAL_URL = "@PORTAL_URL@"
 if PROBLEM_BASE:sub(1, 1) == "@" then
-  PROBLEM_BASE = "urn:marketplace:problem:"
+  PROBLEM_BASE = "/problems/"
 end
 if PORTAL_URL:sub(1, 1) == "@" then
   PORTAL_URL = ""
@@ -111,7 +111,8 @@ end
 
 local function render(problem, status, request_id, upgrade_url)
   local title = TITLES[status] or "Error"
-  local text = '{"type":' .. quoted(PROBLEM_BASE .. problem.code) .. ',"title":' .. quoted(title)
+  local slug = problem.code:lower():gsub("_", "-")
+  local text = '{"type":' .. quoted(PROBLEM_BASE .. slug) .. ',"title":' .. quoted(title)
     .. ',"status":' .. status .. ',"detail":' .. quoted(problem.detail) .. ',"code":' .. quoted(problem.code)
     .. ',"request_id":' .. quoted(request_id)
   if upgrade_url then

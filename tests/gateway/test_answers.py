@@ -21,7 +21,7 @@ def test_a_problem_detail_is_whole() -> None:
         status=401, source="exit", response_headers={"Content-Length": "96", "Content-Type": "a/b"}
     )
     assert exchange.problem('{"mess', 'age":"x"}') == {
-        "type": "urn:marketplace:problem:MISSING_API_KEY",
+        "type": "/problems/missing-api-key",
         "title": "Unauthorized",
         "status": 401,
         "detail": "Send your API key in the X-API-Key header.",
@@ -148,7 +148,7 @@ def test_the_addresses_that_kong_sync_fills_in_are_used() -> None:
     )
     exchange = refused(403, consumer_tags=["api:A", "subscription:S", "stop:quota", f"until:{int(NOW) + 9}"])
     exchange.run("header_filter", source)
-    assert '"type":"https://m.example/problems/QUOTA_EXCEEDED"' in exchange.plugin.problem
+    assert '"type":"https://m.example/problems/quota-exceeded"' in exchange.plugin.problem
     assert '"upgrade_url":"https://m.example/subscriptions/S/plans"' in exchange.plugin.problem
 
 

@@ -78,9 +78,7 @@ async def test_a_cut_connection_is_mended_by_the_next_attempt() -> None:
         (404, "Not found", "The gateway refused it: Not found"),
     ],
 )
-async def test_a_refusal_is_final_and_keeps_kongs_words(
-    status: int, body: dict[str, str], reason: str
-) -> None:
+async def test_a_refusal_is_final_and_keeps_kongs_words(status: int, message: str, reason: str) -> None:
     calls: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

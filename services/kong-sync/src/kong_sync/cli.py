@@ -1,0 +1,125 @@
+"""The command line of kong-sync: the same plan, the same pass, the front door."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Annotated, TypeVar
+
+import typer
+
+from common.clock import SystemClock
+from common.db import Database
+from common.ids import new_id
+from common.log import configure_logging
+from kong_sync.clients.errors import KongRejected, KongUnavailable
+from kong_sync.clients.front_door_file import read_front_door
+from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.diff import Action, Change
+from kong_sync.domain.errors import FrontDoorInvalid
+from kong_sync.domain.guard import Plan
+from kong_sync.domain.report import Outcome, PassReport
+from kong_sync.settings import Settings
+from kong_sync.usecases.bootstrap import bootstrap as put_front_door
+from kong_sync.usecases.plan_changes import plan_changes
+from kong_sync.usecases.reconcile import reconcile
+
+app = typer.Typer(no_args_is_help=True, help="Compare the gateway with the marketplace, and make it equal.")
+
+T = TypeVar("T")
+_EQUAL, _FAILED, _DIFFERS = 0, 1, 2
+_PATIENCE_SECONDS = 30.0
+_COLOURS = {
+    Action.CREATE: typer.colors.GREEN,
+    Action.UPDATE: typer.colors.YELLOW,
+    Action.DELETE: typer.colors.RED,
+}
+ConfirmDeletes = Annotated[bool, typer.Option(help="Also removals that no row of ours explains.")]
+
+
+@app.command()
+def plan(*, confirm_deletes: ConfirmDeletes = False) -> None:
+    """Print what would be written. Exit status: 0 equal, 2 differs, 1 the gateway does not answer."""
+
+    async def work(db: Database, gateway: Gateway) -> Plan:
+        planned = await plan_changes(
+            db, gateway, now=SystemClock().now(), generation=new_id().hex, confirm_deletes=confirm_deletes
+        )
+        return planned.plan
+
+    found = _run(work)
+    _print_plan(found)
+    raise typer.Exit(_EQUAL if found.empty else _DIFFERS)
+
+
+@app.command()
+def apply(*, confirm_deletes: ConfirmDeletes = False) -> None:
+    """Make one pass. Exit status: 0 the gateway is equal now, 2 something is left, 1 it does not answer."""
+
+    async def work(db: Database, gateway: Gateway) -> PassReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, stop.set)
+        return await reconcile(db, gateway, clock=SystemClock(), stop=stop, confirm_deletes=confirm_deletes)
+
+    report = _run(work)
+    _print_plan(report.plan)
+    for owner, reason in report.failures.items():
+        typer.secho(f"! {owner.concern} {owner.id}: {reason}", fg=typer.colors.RED)
+    typer.echo(f"{report.outcome}{f': {report.error}' if report.error else ''}")
+    settled = {Outcome.EQUAL: _EQUAL, Outcome.APPLIED: _EQUAL, Outcome.PARTLY: _DIFFERS}
+    raise typer.Exit(settled.get(report.outcome, _FAILED))
+
+
+@app.command()
+def bootstrap() -> None:
+    """Put gateway/kong.yml, the platform's own routes, into the gateway. Safe to repeat."""
+    settings = Settings()
+
+    async def work(_: Database, gateway: Gateway) -> list[Change]:
+        document = read_front_door(settings.front_door_file, settings.front_door_values)
+        return await put_front_door(gateway, document)
+
+    changes = _run(work, settings)
+    _print_changes(changes)
+    typer.echo(f"The front door is up: {len(changes)} changes.")
+
+
+def _run(work: Callable[[Database, Gateway], Awaitable[T]], settings: Settings | None = None) -> T:
+    """`work` with a database and a gateway that are closed afterwards; Kong's trouble becomes an exit status."""
+    settings = settings or Settings()
+    configure_logging("kong_sync", "WARNING")
+
+    async def body() -> T:
+        db = Database(settings.database_worker_url.get_secret_value(), name="kong_sync cli", pool_size=2)
+        gateway = settings.gateway()
+        try:
+            return await work(db, gateway)
+        finally:
+            await gateway.close()
+            await db.dispose()
+
+    try:
+        return asyncio.run(body())
+    except (KongRejected, KongUnavailable, FrontDoorInvalid) as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        raise typer.Exit(_FAILED) from error
+
+
+def _print_plan(plan: Plan) -> None:
+    _print_changes(plan.changes)
+    for change in plan.withheld:
+        typer.secho(f"withheld: {change}", fg=typer.colors.MAGENTA)
+    if plan.withheld:
+        typer.echo(
+            f"{len(plan.withheld)} removals that no row of ours explains; --confirm-deletes makes them."
+        )
+    typer.echo("Equal." if plan.empty else f"{len(plan.changes)} changes.")
+
+
+def _print_changes(changes: Iterable[Change]) -> None:
+    for change in changes:
+        typer.secho(str(change), fg=_COLOURS[change.action])
+
+
+if __name__ == "__main__":
+    app()

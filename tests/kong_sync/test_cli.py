@@ -1,0 +1,53 @@
+"""The command line: what it prints and how it exits, as continuous integration would ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from kong_sync.settings import Settings
+from tests.kong_sync.conftest import ROOT
+from tests.kong_sync.market import tell
+from tests.kong_sync.stage import Stage
+
+
+async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+    environment = {
+        **os.environ,  # noqa: TID251 - a child process
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "DATABASE_WORKER_URL": settings.database_worker_url.get_secret_value(),
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "JWKS_URL": settings.jwks_url,
+        "TOKEN_ISSUER": settings.token_issuer,
+        "KONG_ADMIN_URL": settings.kong_admin_url,
+        "KONG_PROXY_URL": settings.kong_proxy_url,
+        "KONG_SYNC_NAMESPACE": settings.namespace,
+        "KONG_SYNC_INGEST_URL": settings.ingest_url,
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "kong_sync.cli", *arguments, env=environment, cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_plan_says_2_until_apply_made_it_equal(stage: Stage, settings: Settings) -> None:
+    await tell(stage.db, stage.tables)
+    status, output = await run(settings, "plan")
+    assert status == 2
+    assert f"+ key-auths {stage.credential.id}" in output
+    assert stage.credential.sha256 not in output
+    status, output = await run(settings, "apply")
+    assert (status, output.splitlines()[-1]) == (0, "applied")
+    assert (await stage.call()).status_code == 200
+    assert await run(settings, "plan") == (0, "Equal.\n")
+
+
+async def test_a_gateway_that_does_not_answer_is_1(settings: Settings) -> None:
+    away = settings.model_copy(update={"kong_admin_url": "http://127.0.0.1:1"})
+    status, output = await run(away, "plan")
+    assert status == 1
+    assert "does not answer" in output
