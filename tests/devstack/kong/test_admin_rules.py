@@ -89,6 +89,18 @@ async def test_groups_and_credentials_by_name(kong: Kong) -> None:
     assert (await kong.must("GET", "/key-auths/k/consumer"))["username"] == "bob"
 
 
+async def test_a_credential_put_under_another_consumer_moves_there(kong: Kong) -> None:
+    for name in ("alice", "revoked"):
+        await kong.must("POST", "/consumers", {"username": name})
+    credential = await kong.must("POST", "/consumers/alice/key-auth", {"key": "k"})
+    moved = await kong.must(
+        "PUT", f"/consumers/revoked/key-auth/{credential['id']}", {"key": "k", "tags": ["t"]}
+    )
+    assert moved["id"] == credential["id"]
+    assert (await kong.must("GET", "/consumers/alice/key-auth"))["data"] == []
+    assert (await kong.must("GET", "/key-auths/k/consumer"))["username"] == "revoked"
+
+
 async def test_tags_filter_and_pages_reach_everything_once(kong: Kong) -> None:
     for number in range(25):
         tags = ["ns:a", f"odd:{number % 2}"] if number < 20 else ["ns:b"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .conftest import Kong
-from .recordings import body_shape, header_shape, load, needs_recordings, shape
+from .recorded import body_shape, header_shape, load, needs_recordings, shape
 from .support import Reply, send_raw
 
 pytestmark = needs_recordings

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from .conftest import Kong
-from .recordings import REDIS, SINK, UPSTREAM, body_shape, header_shape, load, names, needs_recordings
+from .recorded import REDIS, SINK, UPSTREAM, body_shape, header_shape, load, names, needs_recordings
 from .support import Reply, TinyServer, eventually, send, send_raw
 
 pytestmark = needs_recordings
@@ -68,7 +68,7 @@ class Replay:
 
 
 def _reason(name: str) -> str:
-    from .recordings import FOLDER
+    from .recorded import FOLDER
 
     line = json.loads((Path(FOLDER) / f"{name}.json").read_text())["response"]["status_line"]
     return str(line.split(" ", 2)[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .recordings import LEFT_OUT, names, needs_recordings
+from .recorded import LEFT_OUT, names, needs_recordings
 
 
 @needs_recordings

@@ -62,5 +62,9 @@ class Chain:
         return data
 
     def log(self, exchange: Exchange) -> None:
+        """Every logger gets its turn, whatever befell the one before it."""
         for plugin, instance in exchange.collected:
-            plugin.log(exchange, instance)
+            try:
+                plugin.log(exchange, instance)
+            except Exception:
+                traceback.print_exc(file=sys.stderr)

@@ -178,7 +178,7 @@ class Response:
     def end(self) -> None:
         """Give the connection back, or close it when it cannot serve again."""
         busy = self.sender is not None and not self.sender.done()
-        if busy and self.sender is not None:
+        if self.sender is not None and (busy or self.sender.exception() is not None):
             self.sender.cancel()
         closes = self.body.length is None and not self.body.chunked and self.body.received > 0
         if self.body.finished and self.head.keep_alive and not busy and not closes:
@@ -231,15 +231,21 @@ class ClientGone(Exception):
 
 async def _send_body(writer: asyncio.StreamWriter, body: Body, timeout: float) -> None:
     chunked = body.chunked
-    try:
-        async for piece in body.pieces():
+    while True:
+        try:
+            piece = await body.read()
+        except (Closed, Malformed, OSError) as error:
+            raise ClientGone from error
+        if not piece:
+            break
+        try:
             writer.write(frame_chunk(piece) if chunked else piece)
             async with asyncio.timeout(timeout):
                 await writer.drain()
-    except (Closed, Malformed) as error:
-        raise ClientGone from error
-    except OSError:
-        return  # the upstream stopped reading; what it answers counts
+        except TimeoutError as error:
+            raise UpstreamError(504, "the upstream does not read", sent=True) from error
+        except OSError:
+            return  # the upstream stopped reading; what it answers counts
     if chunked:
         writer.write(LAST_CHUNK)
 

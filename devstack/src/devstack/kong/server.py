@@ -14,6 +14,7 @@ from typing import Protocol
 
 from devstack.kong.headers import Headers
 from devstack.kong.wire import (
+    CLIENT_SECONDS,
     LAST_CHUNK,
     MAX_HEAD,
     Body,
@@ -26,7 +27,6 @@ from devstack.kong.wire import (
 )
 
 IDLE_SECONDS = 75.0
-HEAD_SECONDS = 60.0
 # nginx's own wording, where it differs from the registry's.
 REASONS = {code.value: code.phrase for code in HTTPStatus} | {
     405: "Not Allowed",
@@ -110,8 +110,9 @@ class Answer:
         try:
             self.writer.write(data)
             self.sent += len(data)
-            await self.writer.drain()
-        except (ConnectionError, OSError):
+            async with asyncio.timeout(CLIENT_SECONDS):
+                await self.writer.drain()
+        except (OSError, TimeoutError):
             self.broken = True
 
     async def send(
@@ -212,7 +213,7 @@ class HttpServer:
             if not answer.started:
                 await self._handler.refuse(peer[0], problem, answer)
             return False
-        except (Closed, ConnectionError):
+        except (Closed, ConnectionError, TimeoutError):
             return False
         except Exception:
             traceback.print_exc(file=sys.stderr)

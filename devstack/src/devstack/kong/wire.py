@@ -11,6 +11,7 @@ from devstack.kong.headers import Headers
 
 MAX_HEAD = 64 * 1024
 CHUNK = 64 * 1024
+CLIENT_SECONDS = 60.0  # how long a client may pause inside a body
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET = re.compile(r"[\x21-\x7e\x80-\xff]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -137,6 +138,7 @@ class Body:
         self._chunked = chunked
         self._in_chunk = 0
         self._pushed_back = b""
+        self.timeout: float | None = None  # seconds between two pieces
         self.received = 0
         self.finished = length == 0 and not chunked
 
@@ -144,7 +146,9 @@ class Body:
     def of_request(cls, head: RequestHead, reader: asyncio.StreamReader) -> Body:
         chunked = "transfer-encoding" in head.headers
         length = 0 if chunked else int(head.headers.get("content-length") or 0)
-        return cls(reader, length=length, chunked=chunked)
+        body = cls(reader, length=length, chunked=chunked)
+        body.timeout = CLIENT_SECONDS
+        return body
 
     @classmethod
     def of_response(cls, head: ResponseHead, method: str, reader: asyncio.StreamReader) -> Body:
@@ -171,7 +175,8 @@ class Body:
             return piece
         if self.finished:
             return b""
-        piece = await (self._read_chunked() if self._chunked else self._read_plain())
+        async with asyncio.timeout(self.timeout):
+            piece = await (self._read_chunked() if self._chunked else self._read_plain())
         self.received += len(piece)
         return piece
 

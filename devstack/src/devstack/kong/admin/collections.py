@@ -84,10 +84,8 @@ class Collections:
         return self._write(kind, merged, entity)
 
     def upsert(self, kind: str, key: str, given: Json, parent: tuple[str, Json] | None = None) -> Json:
-        """PUT: the entity is what was sent, everything else at its default."""
+        """PUT: the entity is what was sent, everything else at its default. Under another parent it moves there."""
         held = self._lookup(kind, key, parent)
-        if held is not None and parent is not None and not _belongs(held, parent):
-            raise not_found()
         given = _under(given, parent)
         if UUID.fullmatch(key):
             given["id"] = key.lower()
