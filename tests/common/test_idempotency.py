@@ -109,7 +109,7 @@ async def test_keys_are_forgotten_after_two_days(
     )
     async with worker_db.begin() as session:
         await session.execute(insert, {"now": clock.now()})
-    tidying = Relay(worker_db, None, clock, "sample")  # type: ignore[arg-type]
+    tidying = Relay(worker_db, None, clock, "sample")
     for hours, left in ((47, 1), (2, 0)):
         clock.advance(hours=hours)
         await tidying.tidy()
