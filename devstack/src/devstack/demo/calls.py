@@ -134,4 +134,4 @@ def plan(
     paced += [Planned("wrong_key", method, base + path, wrong, keyed=False) for _ in range(good // 16)]
     paced += [Planned("no_key", method, base + path, None, keyed=False) for _ in range(good // 16)]
     random.Random(seed).shuffle(paced)
-    return paced, [good_call("burst") for _ in range(80)]
+    return paced, [good_call("burst") for _ in range(90)]

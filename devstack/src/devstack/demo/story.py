@@ -30,10 +30,11 @@ PLAN = {
             {"up_to": None, "unit_price": "0.25", "flat_fee": 0},
         ],
     },
-    "quota": None, "rate_limits": {"second": 40, "minute": None, "hour": None, "day": None},
+    "quota": None, "rate_limits": {"second": 30, "minute": None, "hour": None, "day": None},
 }  # fmt: skip
 FEE_PERCENT = "3"
 _GOOD, _PER_SECOND = 160, 25.0
+_BURSTS = 5  # a burst that a slow machine stretches over two seconds may stay within the limit of each
 
 
 class Story:
@@ -71,7 +72,7 @@ class Story:
     async def complete_onboarding(self, account: dict[str, Any]) -> None:
         """Do what a provider does in Stripe's onboarding pages, at the Stripe double."""
         stripe = self.stack["stripe"]["url"]
-        await self.platform.fetch_post(f"{stripe}/__accounts/{account['stripe_account_id']}/complete")
+        await self.platform.fetch_post(f"{stripe}/__accounts/{account['account_id']}/complete")
 
     async def close(self) -> None:
         """Connections and files are closed."""
@@ -163,7 +164,10 @@ class Story:
         if chaos:
             await self._kill_while_calling(calls)
         await calls
-        await self.client.burst(burst)
+        for _ in range(_BURSTS):
+            await self.client.burst(burst)
+            if "429" in self.client.by_status():
+                break
         self.tell.say(f"{len(self.client.made)} calls: {self.client.by_status()}")
 
     async def _kill_while_calling(self, calls: asyncio.Future[None]) -> None:
@@ -248,6 +252,7 @@ class Story:
                         i["errors_5xx"],
                     ]
                     for i in series["items"]
+                    if i["calls"]
                 ],
             )
         return expected, shown | {"upstream": len(upstream)}
