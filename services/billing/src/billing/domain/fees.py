@@ -40,13 +40,17 @@ def fee_lines(
 def _settle(
     subscription: SoldSubscription, phase: Phase, month: Period, wanted: Period, billed: Sequence[FeeLine]
 ) -> list[LineDraft]:
+    """What `wanted` still needs: credits for what was charged on other terms, charges for what nothing pays for."""
     drafts = []
-    for line, terms_phase in _paid_elsewhere(subscription, phase, wanted, billed):
-        over = line.during.intersect(wanted)
-        for part in _without(over, _credits(line, billed)):
-            drafts.append(_credit(subscription, terms_phase, line, month, part))
-    originals = [line.during for line in billed if line.kind is LineKind.FIXED_FEE]
-    own = [line.during for line in billed if _pays_for(line, phase)]
+    charges = [line for line in billed if line.kind is not LineKind.CREDIT]
+    own: list[Period] = []
+    for line in charges:
+        left = _without(line.during.intersect(wanted), _credits(line, billed))
+        if line.plan_version_id == phase.plan_version_id:
+            own += left
+        else:
+            drafts += [_credit(subscription, line, month, part) for part in left]
+    originals = [line.during for line in charges if line.kind is LineKind.FIXED_FEE]
     for part in _without(wanted, own):
         for fresh in _without(part, originals):
             drafts.append(_charge(subscription, phase, month, fresh, LineKind.FIXED_FEE))
@@ -55,28 +59,6 @@ def _settle(
             if not changed.is_empty:
                 drafts.append(_charge(subscription, phase, month, changed, LineKind.PRORATION))
     return [draft for draft in drafts if draft.amount != 0]
-
-
-def _paid_elsewhere(
-    subscription: SoldSubscription, phase: Phase, wanted: Period, billed: Sequence[FeeLine]
-) -> list[tuple[FeeLine, Phase]]:
-    """Charges that cover `wanted` on the terms of another phase, each with the phase whose fee it was."""
-    found = []
-    for line in billed:
-        if line.kind is LineKind.CREDIT or line.during.intersect(wanted).is_empty or _pays_for(line, phase):
-            continue
-        charged = next((p for p in subscription.phases if _pays_for(line, p)), None)
-        if charged is not None:
-            found.append((line, charged))
-    return found
-
-
-def _pays_for(line: FeeLine, phase: Phase) -> bool:
-    if line.kind is LineKind.CREDIT or line.plan_version_id != phase.plan_version_id:
-        return False
-    if line.kind is LineKind.PRORATION:
-        return line.series == _series(phase)
-    return phase.start <= line.during.start and (phase.until is None or line.during.start < phase.until)
 
 
 def _credits(line: FeeLine, billed: Sequence[FeeLine]) -> list[Period]:
@@ -100,11 +82,10 @@ def _charge(
     return _line(subscription, phase, month, part, kind=kind, amount=amount, series=series)
 
 
-def _credit(
-    subscription: SoldSubscription, phase: Phase, line: FeeLine, month: Period, part: Period
-) -> LineDraft:
-    amount = -prorate(phase.terms.fixed_fee, part=part, whole=month)
-    return _line(subscription, phase, month, part, kind=LineKind.CREDIT, amount=amount, series=str(line.id))
+def _credit(subscription: SoldSubscription, line: FeeLine, month: Period, part: Period) -> LineDraft:
+    charged = next(p for p in subscription.phases if p.plan_version_id == line.plan_version_id)
+    amount = -prorate(charged.terms.fixed_fee, part=part, whole=month)
+    return _line(subscription, charged, month, part, kind=LineKind.CREDIT, amount=amount, series=str(line.id))
 
 
 def _series(phase: Phase) -> str:
