@@ -88,7 +88,7 @@ def strip(entry: Entry) -> Entry:
     if not 0 <= entry.response.status <= 999:
         raise InvalidEntry("status out of range")
     path = request.path if request.path is not None else request.uri or ""
-    consumer = entry.consumer
+    consumer, service, route = entry.consumer, _kept(entry.service), _kept(entry.route)
     return Entry(
         started_at=_whole(entry.started_at, "started_at", limit=_YEAR_2200_MS),
         request=RequestPart(
@@ -107,8 +107,9 @@ def strip(entry: Entry) -> Entry:
             proxy=_latency(entry.latencies.proxy),
             kong=_latency(entry.latencies.kong),
         ),
-        service=_kept(entry.service),
-        route=_kept(entry.route),
+        service=service,
+        # The two bear the same tags as a rule; then one copy says it all.
+        route=None if route is None or (service is not None and route.tags == service.tags) else route,
         consumer=ConsumerPart(custom_id=consumer.custom_id, tags=kept_tags(consumer)) if consumer else None,
         authenticated_entity=AuthenticatedPart(entry.authenticated_entity.id)
         if entry.authenticated_entity
@@ -196,7 +197,7 @@ def _is_request_id(value: object) -> bool:
 
 
 def _kept(part: GatewayObject | None) -> GatewayObject | None:
-    return GatewayObject(id=part.id, tags=kept_tags(part)) if part else None
+    return GatewayObject(tags=kept_tags(part)) if part else None
 
 
 def _whole(value: Number, what: str, *, limit: int = MAX_COUNT) -> int:

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+from sqlalchemy import text
+
+from common.db import Database, Scope
+from metering.consumers.version import VersionEvent, on_version
+from metering.main import create_app
+from metering.settings import Settings
+from tests.metering.factories import (
+    API,
+    CONSUMER_ORG,
+    ENDPOINT,
+    KEY,
+    OTHER_ORG,
+    PROVIDER_ORG,
+    SUBSCRIPTION,
+    VERSION,
+    an_entry,
+    request_id,
+)
+from tests.metering.recording import NOW, Recorder, minutes_ago
+from tests.metering.usecases.test_quotas import subscribe
+from tests.support.clock import FixedClock
+from tests.support.tokens import TokenMaker
+
+OTHER_SUBSCRIPTION = "01930000-0000-7000-8000-0000000000f3"
+OTHER_PROVIDER = "01930000-0000-7000-8000-0000000000f1"
+OTHER_API = "01930000-0000-7000-8000-0000000000f2"
+READS = ["summary", "timeseries", "endpoints", "requests", "quota"]
+
+
+@pytest.fixture
+async def app(make_settings: Callable[..., Settings], clock: FixedClock, tokens: TokenMaker) -> FastAPI:
+    """Without Kafka: reading usage needs none."""
+    application = create_app(make_settings(KAFKA_TOPIC_PREFIX=""), clock=clock)
+    application.state.verifier = tokens.verifier
+    return application
+
+
+@pytest.fixture
+async def recorded(worker_db: Database) -> None:
+    """Five calls of ours and one of others, who share neither consumer nor provider with us."""
+    endpoints = [{"endpoint_id": ENDPOINT, "method": "get", "path": "/things/{id}", "weight": 3}]
+    event = VersionEvent.model_validate(
+        {"version_id": VERSION, "version": 1, "api_id": API, "name": "v1", "endpoints": endpoints}
+    )
+    async with worker_db.begin() as session:
+        await on_version(session, event, now=NOW)
+    await subscribe(worker_db, quota=10)
+    recorder = await Recorder(worker_db).begin()
+    await recorder.record(
+        an_entry(1), an_entry(2, at=minutes_ago(95), status=404), an_entry(3, status=503, source="kong"),
+        an_entry(4, status=429, source="kong"), an_entry(5, path="/acme/pay/v1/elsewhere"), an_entry(6, mode="test"),
+    )  # fmt: skip
+    await recorder.record(
+        an_entry(7, subscription=OTHER_SUBSCRIPTION, org=OTHER_ORG, provider=OTHER_PROVIDER, api=OTHER_API)
+    )
+    await recorder.watermark(NOW)
+
+
+def as_member(tokens: TokenMaker, organisation: str, **more: Any) -> dict[str, str]:
+    return tokens.headers(organisation_id=UUID(organisation), **more)
+
+
+async def get(client: AsyncClient, what: str, headers: dict[str, str], **params: Any) -> Any:
+    answer = await client.get(f"/v1/usage/{what}", headers=headers, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_the_summary_is_exact_to_the_millisecond(client: AsyncClient, tokens: TokenMaker) -> None:
+    consumer = as_member(tokens, CONSUMER_ORG)
+    whole = await get(client, "summary", consumer)
+    assert (whole["calls"], whole["billable_calls"], whole["units"]) == (5, 3, 7)
+    assert (whole["errors_4xx"], whole["errors_5xx"]) == (1, 1)
+    assert whole["rejected"] == {"rate_limited": 1, "forbidden": 0, "unauthorized": 0}
+    assert whole["as_of"] == "2026-11-15T12:00:00Z"
+    span = {"from": minutes_ago(95).isoformat(), "to": minutes_ago(30).isoformat()}
+    assert (await get(client, "summary", consumer, **span))["calls"] == 1  # the end is exclusive
+    span["to"] = "2026-11-15T11:30:00.001Z"
+    assert (await get(client, "summary", consumer, **span))["calls"] == 5
+    assert (await get(client, "summary", consumer, subscription_id=SUBSCRIPTION, mode="test"))["calls"] == 1
+    assert (await get(client, "summary", consumer, key_id=KEY, api_id=API, period="24h"))["calls"] == 5
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_consumer_and_provider_see_their_own_sides(client: AsyncClient, tokens: TokenMaker) -> None:
+    provider = as_member(tokens, PROVIDER_ORG)
+    assert (await get(client, "summary", provider, api_id=API))["calls"] == 5
+    assert (await get(client, "summary", provider, side="provider"))["calls"] == 5
+    assert (await get(client, "summary", provider, side="consumer"))["calls"] == 0
+    admin = as_member(tokens, PROVIDER_ORG, platform_admin=True)
+    assert (await get(client, "summary", admin))["calls"] == 6
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_others_see_nothing_whatever_they_ask_for(client: AsyncClient, tokens: TokenMaker) -> None:
+    stranger = as_member(tokens, "01930000-0000-7000-8000-0000000000ff")
+    for params in ({}, {"subscription_id": SUBSCRIPTION}, {"api_id": API}):
+        for what in READS:
+            asked = {k: v for k, v in params.items() if what != "quota" or k == "subscription_id"}
+            found = await get(client, what, stranger, **asked)
+            assert sum(i.get("calls", 1) for i in found.get("items", [found])) == 0
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_the_database_itself_hides_others_rows_from_queries_without_a_where(db: Database) -> None:
+    tables = [
+        "api_requests_log",
+        "usage_records_hourly",
+        "usage_records_daily",
+        "subscription_day",
+        "quota_usage",
+        "subscription",
+    ]
+    for organisation, visible in ((None, 0), (OTHER_ORG, 1), (OTHER_PROVIDER, 1)):
+        for table in tables:
+            async with db.begin(
+                Scope(organisation_id=UUID(organisation) if organisation else None)
+            ) as session:
+                rows = await session.scalar(text(f"SELECT count(*) FROM {table}"))
+            expected = (
+                0 if table == "subscription" else visible
+            )  # the others' subscription was never announced
+            assert (table, rows) == (table, expected)
+    for table in ("quota_state", "period_part", "month_adjustment"):  # for operators only
+        async with db.begin(Scope(organisation_id=UUID(CONSUMER_ORG))) as session:
+            assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_time_series_fill_the_range_and_add_up(client: AsyncClient, tokens: TokenMaker) -> None:
+    consumer = as_member(tokens, CONSUMER_ORG)
+    span = {"from": "2026-11-15T10:00:00Z", "to": "2026-11-15T12:00:00Z"}
+    sizes = {"minute": 120, "hour": 2, "day": 1, "month": 1}
+    for granularity, size in sizes.items():
+        series = await get(client, "timeseries", consumer, granularity=granularity, **span)
+        assert len(series["items"]) == size
+        assert sum(item["calls"] for item in series["items"]) == 5
+        assert sum(item["rejected"]["rate_limited"] for item in series["items"]) == 1
+    assert series["items"][0]["start"] == "2026-11-01T00:00:00Z"
+    too_long = {"granularity": "minute", "from": "2026-11-01T00:00:00Z"}
+    answer = await client.get("/v1/usage/timeseries", headers=consumer, params=too_long)
+    assert (answer.status_code, answer.json()["code"]) == (422, "RANGE_INVALID")
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_endpoints_are_named_by_their_templates(client: AsyncClient, tokens: TokenMaker) -> None:
+    items = (await get(client, "endpoints", as_member(tokens, CONSUMER_ORG)))["items"]
+    assert [(i["method"], i["path"], i["calls"], i["units"]) for i in items] == [
+        ("GET", "/things/{id}", 4, 6),
+        (None, None, 1, 1),
+    ]
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_requests_are_paged_newest_first_and_filtered(client: AsyncClient, tokens: TokenMaker) -> None:
+    consumer = as_member(tokens, CONSUMER_ORG)
+    seen: list[str] = []
+    cursor: str | None = None
+    for _ in range(3):
+        page = await get(client, "requests", consumer, limit=2, **({"cursor": cursor} if cursor else {}))
+        seen += [item["request_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+    assert cursor is None
+    assert seen == [request_id(n) for n in (5, 4, 3, 1, 2)]
+    refused = (await get(client, "requests", consumer, status="429"))["items"]
+    assert [(i["request_id"], i["source"], i["billable"], i["path"]) for i in refused] == [
+        (request_id(4), "gateway", False, "/acme/pay/v1/things/7")
+    ]
+    assert (
+        len((await get(client, "requests", consumer, status="4xx", subscription_id=SUBSCRIPTION))["items"])
+        == 2
+    )
+    for cursor in ("nonsense", "WzEsMl0"):
+        answer = await client.get("/v1/usage/requests", headers=consumer, params={"cursor": cursor})
+        assert answer.status_code == 422
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_the_quota_of_a_running_subscription(client: AsyncClient, tokens: TokenMaker) -> None:
+    for organisation in (CONSUMER_ORG, PROVIDER_ORG):
+        [quota] = (await get(client, "quota", as_member(tokens, organisation)))["items"]
+        assert (quota["limit"], quota["used"], quota["remaining"], quota["state"]) == (10, 7, 3, "ok")
+        assert (quota["period"], quota["resets_at"]) == ("2026-11", "2026-12-01T00:00:00Z")
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_reconciliation_is_for_operators_and_finds_nothing(
+    client: AsyncClient, tokens: TokenMaker
+) -> None:
+    member = await client.get("/v1/reconciliation", headers=as_member(tokens, CONSUMER_ORG))
+    assert member.status_code == 403
+    found = (
+        await client.get("/v1/reconciliation", headers=as_member(tokens, OTHER_ORG, platform_admin=True))
+    ).json()
+    assert (found["ok"], found["differences"]) == (True, [])
+    assert found["compared"]["usage_records_hourly"] >= 4
+    assert found["compared"]["quota_usage"] == 2
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"period": "7d", "from": "2026-11-01T00:00:00Z"}, {"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
+        {"from": "2020-01-01T00:00:00Z"}, {"from": "2026-11-01"}, {"period": "year"}, {"mode": "both"},
+    ],
+)  # fmt: skip
+async def test_a_range_that_cannot_be_is_refused(
+    client: AsyncClient, tokens: TokenMaker, params: dict[str, str]
+) -> None:
+    answer = await client.get("/v1/usage/summary", headers=as_member(tokens, CONSUMER_ORG), params=params)
+    assert answer.status_code == 422
+
+
+async def test_every_read_needs_a_member_and_every_role_may(client: AsyncClient, tokens: TokenMaker) -> None:
+    for what in READS:
+        assert (await client.get(f"/v1/usage/{what}")).status_code == 401
+        without = await client.get(f"/v1/usage/{what}", headers=tokens.headers(organisation_id=None))
+        assert without.status_code == 403
+        for role in ("owner", "admin", "developer", "billing", "viewer"):
+            await get(client, what, as_member(tokens, CONSUMER_ORG, role=role))
+    for path, method in (("/v1/reconciliation", "GET"), ("/v1/admin/republish", "POST")):
+        assert (await client.request(method, path)).status_code == 401
+        assert (
+            await client.request(method, path, headers=as_member(tokens, CONSUMER_ORG))
+        ).status_code == 403
+    admin = as_member(tokens, CONSUMER_ORG, platform_admin=True)
+    assert (await client.post("/v1/admin/republish", headers=admin)).status_code == 202
+
+
+async def test_an_empty_marketplace_has_answers(client: AsyncClient, tokens: TokenMaker) -> None:
+    summary = await get(client, "summary", as_member(tokens, CONSUMER_ORG))
+    assert (summary["calls"], summary["as_of"]) == (0, None)
