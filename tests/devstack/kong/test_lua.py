@@ -132,7 +132,8 @@ async def answer_with(kong: Kong, upstream: TinyServer, **phases: list[str]) -> 
 
 
 async def test_an_exit_leaves_at_once_even_through_a_guard(kong: Kong, upstream: TinyServer) -> None:
-    source = "xpcall(function() pcall(kong.response.exit, 418, 'gone', { ['X-Why'] = 'tea' }) end, tostring); error('no')"
+    guarded = "pcall(kong.response.exit, 418, 'gone', { ['X-Why'] = 'tea' })"
+    source = f"xpcall(function() {guarded} end, tostring); error('not reached')"
     reply = await answer_with(kong, upstream, access=[source])
     assert (reply.status, reply.body, reply.header("x-why")) == (418, b"gone", "tea")
     assert upstream.seen == []
