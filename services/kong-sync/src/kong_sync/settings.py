@@ -15,6 +15,7 @@ from kong_sync.clients.kong_proxy import KongProxy
 from kong_sync.clients.lua_files import read_lua
 from kong_sync.domain.edge import Edge, RedisAddress
 from kong_sync.domain.guard import DeleteBudget
+from kong_sync.metrics import ADMIN_CALLS
 
 # These end up inside a Lua string.
 _PLAIN = r"^[^\"\\\s@]*$"
@@ -110,9 +111,13 @@ class Settings(ServiceSettings):
     def gateway(self) -> Gateway:
         """The gateway, with clients of both its ports; close it at the end."""
         return Gateway(
-            admin=KongAdmin(self.kong_admin_url, timeout_seconds=self.admin_timeout_seconds),
+            admin=KongAdmin(self.kong_admin_url, timeout_seconds=self.admin_timeout_seconds, on_call=_count_call),
             proxy=KongProxy(self.kong_proxy_url), edge=self.edge(), enabled=self.enable_kong,
             public_proxy_url=self.public_proxy_url or self.kong_proxy_url,
             budget=DeleteBudget(self.delete_budget_count, self.delete_budget_share),
             canary_connections=self.canary_connections, canary_timeout_seconds=self.canary_timeout_seconds,
         )  # fmt: skip
+
+
+def _count_call(method: str, outcome: str) -> None:
+    ADMIN_CALLS.labels(method, outcome).inc()

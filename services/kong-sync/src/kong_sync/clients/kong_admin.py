@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,6 @@ import httpx
 from common.retry import retrying
 from kong_sync.clients.errors import KongRejected, KongUnavailable, kong_message
 from kong_sync.domain.entities import Entity, Kind
-from kong_sync.metrics import ADMIN_CALLS
 
 _PAGE = 1_000
 _NESTED = {Kind.ACL: "acls", Kind.CREDENTIAL: "key-auth"}
@@ -41,13 +40,15 @@ def _detail(text: str) -> str:
 
 
 class KongAdmin:
-    """A client of the Admin API at `url`."""
+    """A client of the Admin API at `url`. `on_call` hears of each call's method and outcome."""
 
     def __init__(
         self, url: str, *, timeout_seconds: float = 10.0, attempts: int = 3,
         transport: httpx.AsyncBaseTransport | None = None,
+        on_call: Callable[[str, str], None] = lambda _, __: None,
     ) -> None:  # fmt: skip
         self._attempts = attempts
+        self._on_call = on_call
         self._client = httpx.AsyncClient(
             base_url=url, timeout=httpx.Timeout(timeout_seconds, connect=2.0), transport=transport,
             limits=httpx.Limits(max_connections=8),
@@ -111,7 +112,7 @@ class KongAdmin:
                 outcome = "ok"
                 return answer
         finally:
-            ADMIN_CALLS.labels(method, outcome).inc()
+            self._on_call(method, outcome)
 
 
 def _address(entity: Entity) -> str:
