@@ -89,10 +89,13 @@ class Platform:
         **arguments: Any,
     ) -> Any:  # fmt: skip
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
-        url, deadline = self._addresses.services[service] + path, time.monotonic() + self._patience
+        return await self._request(method, self._addresses.services[service] + path, headers=sent, **arguments)
+
+    async def _request(self, method: str, url: str, **arguments: Any) -> Any:
+        deadline = time.monotonic() + self._patience
         while True:
             try:
-                response = await self._http.request(method, url, headers=sent, **arguments)
+                response = await self._http.request(method, url, **arguments)
             except httpx.TransportError:
                 if time.monotonic() > deadline:
                     raise
@@ -118,8 +121,8 @@ class Platform:
             "grant_type": "password", "username": username, "password": "development", "client_id": "marketplace",
             "scope": "openid profile email",
         }  # fmt: skip
-        response = await self._http.post(f"{self._addresses.oidc}/token", data=form)
-        return str(_json(response)["id_token"])
+        answer = await self._request("POST", f"{self._addresses.oidc}/token", data=form)
+        return str(answer["id_token"])
 
     async def token(self, username: str, *, slug: str, name: str) -> str:
         """A platform token of `username` for the organisation `slug`, which is founded if it is not there."""
