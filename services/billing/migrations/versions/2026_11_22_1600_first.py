@@ -19,8 +19,6 @@ def upgrade() -> None:
                 op.execute(statement)
     _protect()
     common_tables_v1(op, "billing")
-    # The operator may publish all state again, and finance asks only for what is theirs.
-    op.execute("GRANT SELECT ON kafka_offset TO billing_api")
 
 
 def downgrade() -> None:
