@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from devstack.kong.headers import Headers
 from devstack.kong.wire import (
@@ -137,6 +138,7 @@ class Pool:
         self._idle.clear()
 
 
+@cache
 def _tls(*, verify: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not verify:

@@ -121,6 +121,8 @@ class RedisCounters:
 
     def _client(self, config: Json) -> Redis:
         from redis.asyncio import Redis
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
 
         names = ("host", "port", "database", "username", "password", "timeout", "ssl")
         key = tuple(config.get(name) for name in names)
@@ -136,6 +138,9 @@ class RedisCounters:
                 socket_connect_timeout=seconds,
                 ssl=bool(config.get("ssl")),
                 max_connections=64,
+                retry=Retry(
+                    NoBackoff(), 1
+                ),  # a connection gone stale is replaced; a server that is down is down
             )
         return self._clients[key]
 
