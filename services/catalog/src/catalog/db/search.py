@@ -106,7 +106,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.category is not None:
         found.append(api.c.category == filters.category)
     if filters.tag is not None:
-        found.append(api.c.tags.any(filters.tag))
+        found.append(api.c.tags.contains([filters.tag]))
     return found
 
 
