@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTION_LINES, FILE_LINES, SHARED_FILE_LINES = 50, 400, 300
 
 
+@functools.lru_cache(maxsize=4096)
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    """Every node of the tree; walked once, for all rules."""
+    return list(ast.walk(tree))
+
+
 def functions(tree: ast.Module) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+    return (node for node in nodes(tree) if isinstance(node, Function))
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[ast.stmt, str]]:
     """Each import, wherever it stands, as a dotted name."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             yield from ((node, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -34,7 +41,7 @@ def docstring(node: ast.AST) -> range:
 
 def no_commit(tree: ast.Module) -> Iterator[str]:
     """Transactions are committed by common/db.py alone: a function that commits cannot be part of another's."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         called = node.func if isinstance(node, ast.Call) else None
         if isinstance(called, ast.Attribute) and called.attr == "commit":
             yield f"{node.lineno}: commits"  # type: ignore[attr-defined]
@@ -51,7 +58,7 @@ def session_or_database(tree: ast.Module) -> Iterator[str]:
 
 def no_float(tree: ast.Module) -> Iterator[str]:
     """Money never meets a float, nor the built-in round(), which rounds 0.5 to 0."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, float):
             yield f"{node.lineno}: the float {node.value}"
         if isinstance(node, ast.Name) and node.id in ("float", "round"):
@@ -115,6 +122,6 @@ def impatient_migration(tree: ast.Module) -> Iterator[str]:
 
 def code_lines(text: str) -> int:
     """How many lines hold code: neither empty, nor a comment, nor part of a docstring."""
-    prose = {line for node in ast.walk(ast.parse(text)) for line in docstring(node)}
+    prose = {line for node in nodes(ast.parse(text)) for line in docstring(node)}
     lines = enumerate((line.strip() for line in text.splitlines()), start=1)
     return sum(1 for number, line in lines if line and not line.startswith("#") and number not in prose)

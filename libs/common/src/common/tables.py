@@ -19,12 +19,26 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+_INSTANT = DateTime(timezone=True)
 COMMON_TABLES = ("outbox", "inbox", "kafka_offset", "dead_letter", "idempotency_key", "relay_state")
 
 
 def add_common_tables(metadata: MetaData) -> None:
     """`metadata` holds outbox, inbox, kafka_offset, dead_letter, idempotency_key and relay_state."""
-    instant = DateTime(timezone=True)
+    _add_outbox(metadata)
+    _add_reading(metadata)
+    Table(
+        "idempotency_key", metadata,
+        Column("caller", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("request_hash", LargeBinary, nullable=False),
+        Column("status", SmallInteger),
+        Column("answer", JSONB),
+        Column("created_at", _INSTANT, nullable=False, index=True),
+    )  # fmt: skip
+
+
+def _add_outbox(metadata: MetaData) -> None:
     Table(
         "outbox", metadata,
         Column("id", BigInteger, Identity(always=True), primary_key=True),
@@ -33,16 +47,25 @@ def add_common_tables(metadata: MetaData) -> None:
         Column("key", Text, nullable=False),
         Column("headers", JSONB, nullable=False),
         Column("payload", LargeBinary, nullable=False),
-        Column("created_at", instant, nullable=False),
-        Column("sent_at", instant),
+        Column("created_at", _INSTANT, nullable=False),
+        Column("sent_at", _INSTANT),
         Index("ix_outbox_unsent", "id", postgresql_where=text("sent_at IS NULL")),
         Index("ix_outbox_sent_at", "sent_at"),
     )  # fmt: skip
     Table(
+        "relay_state", metadata,
+        Column("name", Text, primary_key=True),
+        Column("cluster_id", Text, nullable=False),
+        Column("updated_at", _INSTANT, nullable=False),
+    )  # fmt: skip
+
+
+def _add_reading(metadata: MetaData) -> None:
+    Table(
         "inbox", metadata,
         Column("event_id", Uuid, primary_key=True),
         Column("topic", Text, nullable=False),
-        Column("received_at", instant, nullable=False, index=True),
+        Column("received_at", _INSTANT, nullable=False, index=True),
     )  # fmt: skip
     Table(
         "kafka_offset", metadata,
@@ -52,8 +75,8 @@ def add_common_tables(metadata: MetaData) -> None:
         Column("next_offset", BigInteger, nullable=False),
         Column("last_digest", LargeBinary),
         Column("high_watermark", BigInteger, nullable=False, server_default="0"),
-        Column("watermark_at", instant),
-        Column("updated_at", instant, nullable=False),
+        Column("watermark_at", _INSTANT),
+        Column("updated_at", _INSTANT, nullable=False),
     )  # fmt: skip
     Table(
         "dead_letter", metadata,
@@ -63,20 +86,5 @@ def add_common_tables(metadata: MetaData) -> None:
         Column("record_offset", BigInteger, nullable=False),
         Column("reason", Text, nullable=False),
         Column("payload", Text, nullable=False),
-        Column("created_at", instant, nullable=False),
-    )  # fmt: skip
-    Table(
-        "idempotency_key", metadata,
-        Column("caller", Text, primary_key=True),
-        Column("key", Text, primary_key=True),
-        Column("request_hash", LargeBinary, nullable=False),
-        Column("status", SmallInteger),
-        Column("answer", JSONB),
-        Column("created_at", instant, nullable=False, index=True),
-    )  # fmt: skip
-    Table(
-        "relay_state", metadata,
-        Column("name", Text, primary_key=True),
-        Column("cluster_id", Text, nullable=False),
-        Column("updated_at", instant, nullable=False),
+        Column("created_at", _INSTANT, nullable=False),
     )  # fmt: skip
