@@ -12,7 +12,8 @@ def apache_broker(config: Config) -> Program:
     reason = kafka_apache.available()
     if reason is not None:
         raise RuntimeError(f"Apache Kafka cannot run here: {reason}")
-    cache = kafka_apache.prepare(config.layout.run / "apache-kafka")
+    cache = config.layout.home / ".venv" / "apache-kafka"  # with what else was fetched for this checkout
+    kafka_apache.prepare(cache)
     port = config.ports["kafka"]
     command = kafka_apache.command(
         cache,

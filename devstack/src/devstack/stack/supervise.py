@@ -91,14 +91,14 @@ async def _start(supervisor: Supervisor, config: Config) -> None:
     await supervisor.start(second)
     async with asyncio.TaskGroup() as group:
         group.create_task(supervisor.step("front door", _bootstrap(config)))
-        group.create_task(supervisor.step("sample", _seed(config)))
+        group.create_task(supervisor.step("sample", _seed(config, supervisor.state.broker)))
     supervisor.state.phase = "ready"
     supervisor.save()
 
 
-async def _seed(config: Config) -> None:
+async def _seed(config: Config, broker: str) -> None:
     tokens, sample = await seed(config)
-    stack = config.stack(tokens=tokens) | {"sample": sample}
+    stack = config.stack(tokens=tokens) | {"sample": sample, "broker": broker}
     write_json(config.layout.stack_file, stack)
 
 

@@ -249,8 +249,7 @@ async def _read(reader: RequestConsumer, cluster: ClusterWatch, leader: Leader, 
     scanned_at = 0.0
     while not stop.is_set():
         if time.monotonic() - scanned_at > _RESCAN_SECONDS:  # partitions may be added while we run
-            await reader.consumer.topics()
-            found = sorted(reader.consumer.partitions_for_topic(reader.reading.topic) or ())
+            found = [partition.partition for partition in await cluster.partitions([reader.reading.topic])]
             if found != known:
                 await reader.begin(found)
                 known = found
