@@ -25,7 +25,8 @@ def environment_of(service: dict[str, Any]) -> dict[str, str]:
 def settings(compose: Compose) -> Iterator[str]:
     """API and worker of every service get what their Settings class needs, and nothing that it does not know."""
     for service in SERVICES:
-        for name in (service.folder, f"{service.folder}-worker"):
+        also = [f"{service.folder}-bootstrap"] if service.folder == "kong-sync" else []
+        for name in (service.folder, f"{service.folder}-worker", *also):
             if name not in compose["services"]:
                 yield f"{name} is missing"
                 continue

@@ -56,6 +56,7 @@ MUTATIONS: list[tuple[Callable[[Compose], None], str]] = [
     (_set("services/grafana/environment/GF_SECURITY_ADMIN_PASSWORD", "${GRAFANA_PASSWORD:-admin}"), "with a default"),
     (_set("services/catalog/environment/DATABASE_URL", "postgresql+asyncpg://u:pw@postgres/catalog"), "in clear"),
     (_set("services/catalog", None), "catalog is missing"),
+    (_set("services/kong-sync-bootstrap", None), "kong-sync-bootstrap is missing"),
     (_set("services/catalog/command", ["python", "-m", "catalog"]), "does not serve catalog"),
     (_set("services/catalog-worker/command", ["python", "-m", "catalog.wörker"]), "does not run catalog.worker"),
     (_set("services/metering-migrate/command", ["alembic"]), "does not migrate metering"),
