@@ -3,7 +3,6 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -46,8 +45,8 @@ class Receiver:
             return found()
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
+@pytest.fixture(scope="module")
+def module_receiver() -> Iterator[Receiver]:
     found = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,11 +74,17 @@ def receiver() -> Iterator[Receiver]:
         thread.join()
 
 
-@pytest.fixture
-def double(tmp_path: Path, receiver: Receiver) -> Iterator[Program]:
-    """A double of one's own, with its webhook going to `receiver`."""
-    arguments = ["--webhook-url", receiver.url, "--webhook-secret", SECRET]
-    program = Program("devstack.stripe", tmp_path / "stripe", arguments)
+@pytest.fixture(scope="module")
+def module_double(tmp_path_factory: pytest.TempPathFactory, module_receiver: Receiver) -> Iterator[Program]:
+    arguments = [
+        "--webhook-url",
+        module_receiver.url,
+        "--webhook-secret",
+        SECRET,
+        "--opening-balance",
+        "none",
+    ]
+    program = Program("devstack.stripe", tmp_path_factory.mktemp("stripe"), arguments)
     program.start()
     try:
         yield program
@@ -87,10 +92,26 @@ def double(tmp_path: Path, receiver: Receiver) -> Iterator[Program]:
         program.stop()
 
 
+@pytest.fixture
+def double(module_double: Program) -> Program:
+    """A double that knows nothing yet, with its webhook going to `receiver`."""
+    if module_double.process is None or module_double.process.poll() is not None:
+        module_double.start()
+    httpx.post(f"{module_double.url}/__reset").raise_for_status()
+    return module_double
+
+
+@pytest.fixture
+def receiver(double: Program, module_receiver: Receiver) -> Receiver:
+    module_receiver.events.clear()
+    module_receiver.refuse = 0
+    return module_receiver
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A double without a webhook for the tests of a module that do not disturb each other."""
-    program = Program("devstack.stripe", tmp_path_factory.mktemp("stripe"))
+    program = Program("devstack.stripe", tmp_path_factory.mktemp("stripe"), ["--opening-balance", "none"])
     program.start()
     try:
         yield program

@@ -29,6 +29,12 @@ def main() -> None:
         default=0,
         help="how long a charge stays pending in the balance (Stripe: some days); 0 makes it available at once",
     )
+    parser.add_argument(
+        "--opening-balance",
+        default="eur:100000",
+        help="the platform's own money, put on its balance at the very first start (it carries Stripe's fees, so "
+        "that transfers may exceed what charges brought in); CURRENCY:MINOR_UNITS or none",
+    )
     options = parser.parse_args()
     if options.webhook_url and not options.webhook_secret:
         parser.error("--webhook-url needs --webhook-secret")
@@ -46,6 +52,9 @@ def main() -> None:
         webhook_url=options.webhook_url,
         webhook_secrets=options.webhook_secret,
     )
+    if options.opening_balance != "none":
+        currency, _, amount = options.opening_balance.partition(":")
+        app.open_balance(currency, int(amount))
     # uvicorn raises the signal again once it has stopped: without this a clean stop would look like a kill.
     signal.signal(signal.SIGTERM, lambda *_: None)
     uvicorn.run(

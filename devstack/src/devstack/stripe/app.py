@@ -36,6 +36,10 @@ class StripeDouble:
         )
         self._pages = Pages(store, self._controls)
 
+    def open_balance(self, currency: str, amount: int) -> None:
+        """The platform has this much of its own, once and for all restarts."""
+        self._controls.fund_once(currency, amount)
+
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)

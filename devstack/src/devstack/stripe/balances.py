@@ -27,6 +27,7 @@ def post(
         "balance_transaction",
         {
             "amount": amount,
+            "balance_type": "payments",
             "available_on": call.now if available_on is None else available_on,
             "currency": source["currency"],
             "description": source.get("description"),

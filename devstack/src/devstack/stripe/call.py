@@ -13,6 +13,8 @@ PLATFORM = ""
 PLATFORM_ACCOUNT_ID = "acct_platform"
 _ALPHABET = string.ascii_letters + string.digits
 
+_WITHOUT_CREATED = {"line_item", "invoiceitem"}
+_WITHOUT_LIVEMODE = {"account", "balance_transaction", "refund", "transfer_reversal"}
 _NOUNS = {
     "payment_method": "PaymentMethod",
     "payment_intent": "payment_intent",
@@ -62,7 +64,12 @@ class Call:
         return self.get(kind, object_id, param=self.params.name(param)) if object_id else None
 
     def create(self, prefix: str, kind: str, fields: Json, *, parent: str | None = None) -> Json:
-        body = {"id": new_id(prefix), "object": kind, "created": self.now, "livemode": False, **fields}
+        body: Json = {"id": new_id(prefix), "object": kind}
+        if kind not in _WITHOUT_CREATED:
+            body["created"] = self.now
+        if kind not in _WITHOUT_LIVEMODE:
+            body["livemode"] = False
+        body |= fields
         self.store.insert(body, account=self.account, parent=parent)
         return body
 

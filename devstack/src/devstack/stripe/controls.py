@@ -52,6 +52,7 @@ class Controls:
             ("POST", "__webhooks/resend"): self._resend,
             ("POST", "__clock"): self._advance,
             ("POST", "__fund"): self._fund,
+            ("POST", "__reset"): self._reset,
         }
         control = simple.get((request.method, "/".join(parts)))
         if control is None:
@@ -107,20 +108,30 @@ class Controls:
         self.tick()
         return {"now": now}
 
+    def _reset(self, _: Request) -> Json:
+        self._store.reset()
+        return {}
+
+    def fund_once(self, currency: str, amount: int) -> None:
+        if not self._store.setting("opened", default=False):
+            with self._store.transaction():
+                self._store.set_setting("opened", value=True)
+                self._top_up(currency, amount)
+
     def _fund(self, request: Request) -> Json:
         """The platform's own money on its balance, as a top-up would put it there."""
-        wanted, call = request.json(), self.call()
+        wanted = request.json()
         amount = wanted.get("amount")
         if not isinstance(amount, int) or amount < 1:
             raise ApiError("Give a positive integer amount in minor units.", param="amount")
-        body: Json = {
-            "id": new_id("tu"),
-            "amount": amount,
-            "currency": str(wanted.get("currency", "eur")).lower(),
-        }
         with self._store.transaction():
-            post(call, "topup", body, amount)
-            call.moved("topup", body)
+            return self._top_up(str(wanted.get("currency", "eur")), amount)
+
+    def _top_up(self, currency: str, amount: int) -> Json:
+        call = self.call()
+        body: Json = {"id": new_id("tu"), "amount": amount, "currency": currency.lower()}
+        post(call, "topup", body, amount)
+        call.moved("topup", body)
         return body
 
     def _account(self, account_id: str, verb: str, wanted: Json) -> Json:

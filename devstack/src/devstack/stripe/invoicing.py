@@ -60,6 +60,7 @@ def add_line(call: Call, invoice: Json, item: Json) -> Json:
         "pretax_credit_amounts": [],
         "pricing": item["pricing"],
         "quantity": item["quantity"],
+        "subscription": None,
         "subtotal": item["amount"],
         "taxes": [],
     }

@@ -142,9 +142,9 @@ def _cursor(call: Call, name: str) -> int | None:
 
 
 def _created_fits(call: Call, body: Json) -> bool:
-    if "created" not in call.params or "created" not in body:
+    if "created" not in call.params:
         return True
-    created = int(body["created"])
+    created = int(body["created"] if "created" in body else body["date"])
     if not call.params.holds_hash("created"):
         return created == call.params.integer("created")
     bounds = call.params.hash("created")

@@ -47,6 +47,12 @@ class Store:
         self.connection.execute("PRAGMA synchronous=NORMAL")
         self.connection.executescript(_SCHEMA)
 
+    def reset(self) -> None:
+        """Nothing is known any more. The tables go as a whole: a line of the journal cannot be deleted."""
+        for table in ("object", "journal", "idempotency", "delivery", "fault", "setting"):
+            self.connection.execute(f"DROP TABLE {table}")
+        self.connection.executescript(_SCHEMA)
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of it is on file at the end, or none of it."""

@@ -45,10 +45,12 @@ class Deliveries:
         async with httpx.AsyncClient(timeout=_TIMEOUT_SECONDS) as client:
             while True:
                 due = [] if webhook_settings(self._store)["paused"] else self._due()
-                if due:
-                    await asyncio.gather(*(self._deliver(client, delivery) for delivery in due))
-                else:
-                    await asyncio.sleep(_POLL_SECONDS)
+                sent = await asyncio.gather(
+                    *(self._deliver(client, delivery) for delivery in due), return_exceptions=True
+                )
+                for problem in filter(None, sent):
+                    log.error("webhook.failed", exc_info=problem)
+                await asyncio.sleep(0 if due and not any(sent) else _POLL_SECONDS)
 
     async def release(self, *, backwards: bool) -> Json:
         """Everything that waits has been sent once, one by one, in order or backwards; the pause is over."""
@@ -83,6 +85,8 @@ class Deliveries:
         row = self._store.connection.execute(
             "SELECT body FROM object WHERE id = ?", (delivery["event_id"],)
         ).fetchone()
+        if row is None:  # forgotten by a reset while it waited its turn
+            return
         event = json.loads(row["body"])
         payload = json.dumps(event, indent=2).encode()
         headers = {
@@ -109,8 +113,8 @@ class Deliveries:
             state = "abandoned"
         with self._store.transaction():
             self._store.connection.execute(
-                "UPDATE delivery SET attempts = ?, due = ?, state = ?, outcome = ? WHERE id = ?",
-                (attempts, now + pause, state, outcome, delivery["id"]),
+                "UPDATE delivery SET attempts = ?, due = ?, state = ?, outcome = ? WHERE id = ? AND event_id = ?",
+                (attempts, now + pause, state, outcome, delivery["id"], event["id"]),
             )
             if taken:
                 self._store.save({**event, "pending_webhooks": 0})

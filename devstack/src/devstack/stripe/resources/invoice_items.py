@@ -36,6 +36,7 @@ def new_item(call: Call, params: Params, *, customer: str, currency: str) -> Jso
         "pricing": {"type": "price_details", "unit_amount_decimal": unit_amount} if unit_amount else None,
         "proration": False,
         "quantity": quantity,
+        "quantity_decimal": str(quantity),
         "tax_rates": [],
         "test_clock": None,
     }
@@ -75,8 +76,13 @@ def list_all(call: Call) -> Json:
     if params.flag("pending"):
         customer = call.get("customer", params.required("customer"), param="customer")
         return page(call, "invoiceitem", "/v1/invoiceitems", parent=customer["id"])
-    equal = {"customer": params.text("customer"), "invoice": params.text("invoice")}
-    return page(call, "invoiceitem", "/v1/invoiceitems", equal=equal)
+    return page(
+        call,
+        "invoiceitem",
+        "/v1/invoiceitems",
+        parent=params.text("invoice"),
+        equal={"customer": params.text("customer")},
+    )
 
 
 @endpoint("DELETE", "/v1/invoiceitems/{id}")
