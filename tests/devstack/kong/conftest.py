@@ -60,7 +60,8 @@ class Kong:
 
 @pytest_asyncio.fixture
 async def kong(tmp_path: Path) -> AsyncIterator[Kong]:
-    gateway = Gateway(Options(tmp_path / "kong", admin_port=0, proxy_port=0), ENVIRONMENT)
+    options = Options(tmp_path / "kong", admin_port=0, proxy_port=0, flush_seconds=0.2)
+    gateway = Gateway(options, ENVIRONMENT)
     ports = await gateway.start()
     yield Kong(ports["admin"], ports["proxy"], gateway)
     await gateway.stop()

@@ -25,8 +25,6 @@ from devstack.kong.store import Store
 from devstack.kong.upstream import Upstreams
 from devstack.kong.vault import Vault
 
-FLUSH_SECONDS = 5.0
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -34,6 +32,7 @@ class Options:
     admin_port: int = 8001
     proxy_port: int = 8000
     propagation_delay: float = 0.0
+    flush_seconds: float = 5.0  # what a stop waits for requests in flight, and then for queued log entries
 
 
 class Gateway:
@@ -88,8 +87,9 @@ class Gateway:
 
     async def stop(self) -> None:
         """Stop accepting, let requests end, send queued log entries for a few seconds."""
-        await self._proxy.stop(FLUSH_SECONDS)
-        await asyncio.gather(*(plugin.flush(FLUSH_SECONDS) for plugin in self._plugins))
+        seconds = self._options.flush_seconds
+        await self._proxy.stop(seconds)
+        await asyncio.gather(*(plugin.flush(seconds) for plugin in self._plugins))
         await self._admin.stop(1.0)
         self._pool.close()
         self._store.close()
