@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from common.ids import new_id
 from common.kafka.cluster import MESSAGE_BYTES, ensure_topics
@@ -16,6 +17,10 @@ from metering.domain.errors import LogUnavailable
 
 TOPIC = "gateway.requests.v1"
 log = get_logger()
+
+
+class _LogBeganAnew(Exception):
+    """An acknowledged offset is not above those before it."""
 
 
 class KafkaLog:
@@ -34,6 +39,7 @@ class KafkaLog:
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
         self._pending_bytes = 0
+        self._acknowledged: dict[int, int] = {}  # the last offset of each partition
 
     async def partitions(self) -> int:
         """How many partitions the topic has; it is made when it is not there. Raises LogUnavailable."""
@@ -54,6 +60,7 @@ class KafkaLog:
             async with asyncio.timeout(self._timeout_seconds):
                 producer = await self._connected()
                 batch = new_id().bytes
+                before = dict(self._acknowledged)
                 acks = [
                     await producer.send(
                         self.topic, value, partition=partition,
@@ -61,8 +68,8 @@ class KafkaLog:
                     )
                     for partition, value, count in records
                 ]  # fmt: skip
-                await asyncio.gather(*acks)
-        except (KafkaError, OSError, TimeoutError, AssertionError) as error:
+                self._check(before, await asyncio.gather(*acks))
+        except (KafkaError, OSError, TimeoutError, AssertionError, _LogBeganAnew) as error:
             raise await self._failed(error) from error
         finally:
             self._pending_bytes -= size
@@ -74,6 +81,15 @@ class KafkaLog:
             with contextlib.suppress(KafkaError, OSError, TimeoutError):
                 await asyncio.wait_for(producer.stop(), self._timeout_seconds)
 
+    def _check(self, before: Mapping[int, int], acks: Sequence[RecordMetadata]) -> None:
+        """Offsets only rise. A broker that came back empty acknowledges records of a topic that it does not list (the
+        embedded one does), and nobody would read them: such an acknowledgement is none.
+        """
+        for ack in acks:
+            if 0 <= ack.offset <= before.get(ack.partition, -1):
+                raise _LogBeganAnew(f"{self.topic}[{ack.partition}] is at {ack.offset} again")
+            self._acknowledged[ack.partition] = max(ack.offset, self._acknowledged.get(ack.partition, -1))
+
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
@@ -83,7 +99,7 @@ class KafkaLog:
                     request_timeout_ms=int(self._timeout_seconds * 1000),
                 )  # fmt: skip
                 await producer.start()
-                self._producer = producer
+                self._producer, self._acknowledged = producer, {}
             return self._producer
 
     async def _failed(self, error: Exception) -> LogUnavailable:
