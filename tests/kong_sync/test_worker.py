@@ -53,7 +53,7 @@ async def test_events_become_a_working_key_and_then_a_stopped_one(
         await send("catalog.version.v1", version, stage.version.id)
         await send("catalog.api.v1", api, stage.api.id)
         await _until(stage, 200)
-        paused = subscription | {"version": subscription["version"] + 1, "status": "paused"}
+        paused = subscription | {"version": 4, "status": "paused"}
         await send("subscriptions.subscription.v1", paused, stage.subscription.id)
         await _until(stage, 403)
     finally:

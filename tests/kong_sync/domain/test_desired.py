@@ -208,3 +208,9 @@ def test_no_two_entities_share_an_id_or_a_name() -> None:
 def test_the_wishes_do_not_depend_on_the_order_of_rows() -> None:
     versions = [a_version(), a_version(id=an_id("v2"), name="v2", is_latest=False)]
     assert wanted(some_tables(versions=versions)) == wanted(some_tables(versions=reversed(versions)))
+
+
+@pytest.mark.parametrize("url", ["http://host:99999", "http://[::1", "nonsense"])
+def test_an_address_that_is_none_is_left_to_kong_to_refuse(url: str) -> None:
+    entities = wanted(some_tables(versions=[a_version(base_url=url)]))
+    assert len(of_kind(entities, Kind.SERVICE, "api")) == 1

@@ -80,6 +80,25 @@ async def test_a_service_whose_guard_is_refused_gets_no_route(stage: Stage, faul
     assert stage.upstream.heads == []
 
 
+async def test_guards_stay_while_a_route_that_could_not_be_moved_still_leads_to_them(
+    stage: Stage, faults: Faulty
+) -> None:
+    await stage.set_up()
+    second = replace(stage.version, id=an_id(f"v2 {stage.slug}"), name="v2")
+    sunset = replace(stage.version, version=2, state="sunset", is_latest=False)
+    await tell(stage.db, some_tables(apis=[], versions=[second, sunset], subscriptions=[], keys=[]))
+    edge = stage.gateway.edge
+    latest, key_auth = edge.id_of(f"route-latest.{stage.api.id}"), edge.id_of(f"plugin.{sunset.id}.key-auth")
+    faults.fault = lambda _, request: 400 if request.url.path.endswith(latest) else None
+    await stage.reconcile()
+    assert not [path for method, path, _ in faults.writes if method == "DELETE" and path.endswith(key_auth)]
+    faults.fault = lambda _, __: None
+    await stage.reconcile()
+    assert [path for method, path, _ in faults.writes if method == "DELETE" and path.endswith(key_auth)]
+    assert await stage.plan() == []
+    assert (await stage.call("/pay/x")).status_code == 200
+
+
 async def test_access_waits_for_the_limits_to_be_loaded(stage: Stage, faults: Faulty) -> None:
     def nothing(_: httpx.Request) -> httpx.Response:
         return httpx.Response(404, text="no Route matched with those values")

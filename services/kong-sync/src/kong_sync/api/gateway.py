@@ -44,14 +44,16 @@ GatewayDep = Annotated[Gateway, Depends(_gateway)]
 
 
 @router.get("/status")
-async def get_status(_: PlatformAdmin, gateway: GatewayDep, session: Transaction) -> StatusOut:
+async def get_status(caller: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep) -> StatusOut:
     """How the gateway stands: the node, how many APIs and subscriptions are in which state, the last pass."""
-    last = await passes.find(session)
+    async with db.begin(caller.scope) as session:
+        last = await passes.find(session)
+        counts = await progress.count_by_state(session)
     version = await say_node(gateway)
     return StatusOut(
         enabled=gateway.enabled, namespace=gateway.edge.namespace, lua_release=gateway.edge.lua.release,
         node=NodeOut(reachable=version is not None, version=version),
-        progress=await progress.count_by_state(session), last_pass=LastPassOut.of(last) if last else None,
+        progress=counts, last_pass=LastPassOut.of(last) if last else None,
     )  # fmt: skip
 
 

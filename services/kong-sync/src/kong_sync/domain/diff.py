@@ -9,6 +9,8 @@ from enum import StrEnum
 from kong_sync.domain.canonical import differences
 from kong_sync.domain.entities import Concern, Entity, Kind
 
+_GIVING = frozenset({Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE})
+
 
 class Action(StrEnum):
     """What happens to an entity."""
@@ -36,6 +38,11 @@ class Change:
         }
 
     @property
+    def ends_access(self) -> bool:
+        """After it, calls do not get through that did before."""
+        return self.action is Action.DELETE and self.entity.kind in _GIVING
+
+    @property
     def loads_slowly(self) -> bool:
         """Something that guards or limits, which the gateway's workers need up to seconds to load."""
         return self.action is not Action.DELETE and self.entity.kind in {Kind.SERVICE, Kind.PLUGIN}
@@ -48,17 +55,11 @@ class Change:
 
 # A stop reaches callers first: its reason, then the end of access. Removals go before writes, children before parents,
 # so that a unique name is free before somebody else takes it. Then the probe, without which nothing can be seen; then
-# parents before children, limits before access, and the routes last of all.
+# parents before children, limits before access, and the routes last of all. Only when no route leads to a service any
+# more do its guards go, and then itself.
+_REMOVALS = (Kind.ROUTE, Kind.ACL, Kind.CREDENTIAL, "consumer plugin", Kind.CONSUMER)
 _WRITES = (Kind.SERVICE, Kind.PLUGIN, Kind.CONSUMER, "consumer plugin", Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE)
-_REMOVALS = (
-    Kind.ROUTE,
-    Kind.ACL,
-    Kind.CREDENTIAL,
-    "consumer plugin",
-    Kind.PLUGIN,
-    Kind.CONSUMER,
-    Kind.SERVICE,
-)
+_LAST_REMOVALS = (Kind.PLUGIN, Kind.SERVICE)
 
 
 def diff(desired: Iterable[Entity], actual: Iterable[Entity]) -> list[Change]:
@@ -95,7 +96,10 @@ def _rank(change: Change) -> tuple[int, int, str]:
     """Where in the order a change stands; the id makes the order the same every time."""
     if change.action is Action.UPDATE and change.entity.kind is Kind.CONSUMER:
         return 0, 0, change.entity.id
+    level = _level(change.entity)
     if change.action is Action.DELETE:
-        return 1, _REMOVALS.index(_level(change.entity)), change.entity.id
+        if level in _LAST_REMOVALS:
+            return 4, _LAST_REMOVALS.index(level), change.entity.id
+        return 1, _REMOVALS.index(level), change.entity.id
     first = 2 if change.entity.owner.concern is Concern.PROBE else 3
-    return first, _WRITES.index(_level(change.entity)), change.entity.id
+    return first, _WRITES.index(level), change.entity.id

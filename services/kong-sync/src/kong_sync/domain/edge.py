@@ -96,11 +96,15 @@ class Edge:
 
 
 def address(url: str) -> dict[str, Any]:
-    """`url` as Kong stores it; a trailing slash means nothing."""
-    parts = urlsplit(url)
+    """`url` as Kong stores it; a trailing slash means nothing. What is no address is left to Kong to refuse."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return {"protocol": "http", "host": url, "port": 80, "path": None}
     return {
         "protocol": parts.scheme,
         "host": parts.hostname,
-        "port": parts.port or (443 if parts.scheme == "https" else 80),
+        "port": port,
         "path": parts.path.rstrip("/") or None,
     }

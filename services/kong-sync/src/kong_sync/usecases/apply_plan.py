@@ -51,8 +51,10 @@ class _Batch:
         owner = change.entity.owner
         if owner.concern is Concern.CANARY:  # written with each generation
             return
-        if owner in self.failures and change.action is not Action.DELETE:
-            return  # a service without its guards gets no route, a consumer without its limits no key
+        if (owner in self.failures or owner in self.left_out) and not change.ends_access:
+            # a service without its guards gets no route, a consumer without its limits no key; and guards stay while
+            # the route that should have left them may still be there
+            return
         if change.gives_access and owner.concern not in _FREE and not await self._limits_are_loaded():
             self.left_out.add(owner)
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,6 +15,7 @@ from kong_sync.domain.progress import Progress, State, Wish
 from kong_sync.events.progress import progress_event
 from kong_sync.metrics import LIVE_SECONDS
 
+_BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 Decide = Callable[[Owner, Wish, Progress | None], Progress]
 
 
@@ -39,8 +40,8 @@ async def record_progress(
 
 
 def _next(owner: Owner, wish: Wish, progress: Progress, last: Told | None, now: datetime) -> Told:
-    # Seconds since 1970 as the least version: after a loss of this table readers still take what we say for newer.
-    version = max(last.version + 1 if last else 1, int(now.timestamp()))
+    # never less than the seconds gone by: after a loss of this table readers still take what we say for newer
+    version = max(last.version + 1 if last else 1, int((now - _BEGINNING).total_seconds()))
     same_wish = last is not None and last.progress.fingerprint == progress.fingerprint
     wished_at = last.wished_at if last is not None and same_wish else now
     return Told(owner, version, wish.organisation_id, progress, wished_at)
