@@ -169,6 +169,33 @@ def test_a_service_that_cannot_start_ends_with_an_error(tiny: Tiny, with_worker:
         assert "cannot start" in written
 
 
+async def test_requests_are_traced_where_an_endpoint_is_given(tiny: Tiny) -> None:
+    received: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+
+    async def collect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next(
+            int(line.split(":")[1]) for line in head.splitlines() if line.lower().startswith("content-length")
+        )
+        body = await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+        if not received.done():
+            received.set_result((head.split()[1], body))
+
+    port = ports.free_port()
+    async with await asyncio.start_server(collect, "127.0.0.1", 0) as collector:
+        endpoint = "http://{}:{}".format(*collector.sockets[0].getsockname())
+        command = ("common.serve", "tiny", "--port", str(port))
+        with tiny.run(*command, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as process:
+            assert await answered(process, f"http://127.0.0.1:{port}/slow") == 200
+            await asyncio.to_thread(told_to_end, process, signal.SIGTERM)  # what is not sent yet is sent now
+        path, body = await asyncio.wait_for(received, 10)
+    assert path == "/v1/traces"
+    assert b"GET /slow" in body
+    assert b"marketplace-tiny" in body
+
+
 def test_a_port_that_is_taken_is_an_error(tiny: Tiny) -> None:
     port = ports.free_port()
     with socket.socket() as taken:

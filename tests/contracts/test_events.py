@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from collections.abc import Iterator
 from typing import Any, get_args
@@ -11,10 +13,17 @@ from pydantic import BaseModel, ValidationError
 
 from common.events import Event, Incoming
 from docs.generate import consumed, published, service_of
+from tests.architecture.repository import SERVICES, tree_of
 
 PUBLISHED, CONSUMED = published(), consumed()
 # Topics that are read although no service owns them, each with the reason. Ends empty.
 WITHOUT_OWNER: dict[str, str] = {}
+TOPICS = {
+    "accounts.organisation.v1", "catalog.api.v1", "catalog.version.v1", "catalog.plan.v1",
+    "subscriptions.subscription.v1", "subscriptions.key.v1", "metering.usage.v1", "metering.period.v1",
+    "metering.adjustment.v1", "metering.quota.v1", "billing.account.v1", "billing.invoice.v1", "billing.cutoff.v1",
+    "billing.standing.v1", "kong-sync.api.v1", "kong-sync.subscription.v1",
+}  # fmt: skip
 
 
 def name_of(model: type[Any]) -> str:
@@ -122,8 +131,7 @@ def test_a_topic_is_named_after_its_owner(event: type[Event]) -> None:
 
 
 def test_a_topic_has_one_owner_and_one_kind_of_event() -> None:
-    topics = [event.topic for event in PUBLISHED]
-    assert sorted(topics) == sorted(set(topics))
+    assert sorted(event.topic for event in PUBLISHED) == sorted(TOPICS)
 
 
 def test_every_topic_that_is_read_is_published_by_somebody() -> None:
@@ -148,3 +156,31 @@ def test_a_reader_that_needs_more_than_is_published_is_seen() -> None:
 def test_no_service_reads_its_own_events() -> None:
     owners = {event.topic: service_of(event) for event in PUBLISHED}
     assert [name_of(reader) for reader in CONSUMED if owners.get(reader.topic) == service_of(reader)] == []
+
+
+def subscribed(worker: ast.Module) -> dict[str, str]:
+    """The model and the handler of each `Subscription(model, handler)` in a worker."""
+    calls = (node for node in ast.walk(worker) if isinstance(node, ast.Call))
+    names = (
+        [ast.unparse(argument).rsplit(".", 1)[-1] for argument in call.args]
+        for call in calls
+        if ast.unparse(call.func).endswith("Subscription")
+    )
+    return {found[0]: found[1] for found in names if len(found) == 2}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_reader_is_at_work(service: str) -> None:
+    found = subscribed(tree_of(SERVICES[service] / "worker.py"))
+    readers = {reader.__name__: reader for reader in CONSUMED if service_of(reader) == service}
+    assert found.keys() == readers.keys()
+    for name, handler in found.items():
+        module = inspect.getmodule(readers[name])
+        assert inspect.iscoroutinefunction(getattr(module, handler, None)), f"{handler} is not beside {name}"
+
+
+def test_a_reader_that_nobody_started_is_seen() -> None:
+    assert subscribed(ast.parse("x = [Subscription(usage.UsageEvent, usage.on_usage)]")) == {
+        "UsageEvent": "on_usage"
+    }
+    assert subscribed(ast.parse("x = [UsageEvent]")) == {}
