@@ -15,6 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from devstack.demo import money
 from devstack.demo.narrator import Narrator
 from devstack.demo.narrator import money as amount
@@ -24,6 +26,7 @@ from devstack.embedded.ports import accepts, free_port
 from devstack.stack.commands import launch, require_stack, running
 from devstack.stack.display import follow_start
 from devstack.stack.layout import Layout
+from devstack.stack.platform import PlatformError
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -96,9 +99,29 @@ async def _tell(
             ["account", "balance"],
             [[i["name"], amount(i["balance"])] for i in trial[made["currency"]]["accounts"]],
         )
+    except (PlatformError, TimeoutError, RuntimeError, httpx.HTTPError) as error:
+        return _broken_off(story, str(error))
     finally:
         await story.close()
     return _facts(story, usage, paid, trial, after, seed=seed if chaos else None)
+
+
+def _broken_off(story: Story, reason: str) -> dict[str, Any]:
+    """The facts of a story that could not be told to its end."""
+    return {
+        "ok": False,
+        "client": _client(story),
+        "differences": [*story.differences, f"the demo broke off: {reason}"],
+        "kills": [asdict(kill) for kill in story.killer.kills],
+    }
+
+
+def _client(story: Story) -> dict[str, Any]:
+    return {
+        "sent": len(story.client.made) - story.client.count("not_sent"),
+        "by_status": story.client.by_status(),
+        "unknown": story.client.count("unknown"),
+    }
 
 
 def _facts(
@@ -110,11 +133,7 @@ def _facts(
     differences = story.differences + [f"{name} was killed while it had nothing to do" for name in idle]
     return {
         "ok": not differences,
-        "client": {
-            "sent": len(story.client.made) - story.client.count("not_sent"),
-            "by_status": story.client.by_status(),
-            "unknown": story.client.count("unknown"),
-        },
+        "client": _client(story),
         "upstream": usage["upstream"],
         "metering": {"hour": usage["hour"], "day": usage["day"]},
         "invoice": paid["invoice"],

@@ -89,7 +89,9 @@ class Platform:
         **arguments: Any,
     ) -> Any:  # fmt: skip
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
-        return await self._request(method, self._addresses.services[service] + path, headers=sent, **arguments)
+        return await self._request(
+            method, self._addresses.services[service] + path, headers=sent, **arguments
+        )
 
     async def _request(self, method: str, url: str, **arguments: Any) -> Any:
         deadline = time.monotonic() + self._patience
