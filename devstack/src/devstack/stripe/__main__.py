@@ -14,7 +14,7 @@ from devstack.stripe.http import CuttableProtocol
 API_VERSION = "2026-10-28.endive"
 
 
-def main() -> None:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="devstack.stripe", description=__doc__)
     parser.add_argument("--port", type=int, default=8110)
     parser.add_argument("--state", type=Path, required=True, help="folder for stripe.sqlite3")
@@ -38,6 +38,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.webhook_url and not options.webhook_secret:
         parser.error("--webhook-url needs --webhook-secret")
+    return options
+
+
+def main() -> None:
+    options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s stripe %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     options.state.mkdir(parents=True, exist_ok=True)
