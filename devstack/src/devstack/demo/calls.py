@@ -102,8 +102,8 @@ class Client:
                 await asyncio.sleep(1 / per_second)
 
     def by_status(self) -> dict[str, int]:
-        """How often each status was answered; `unknown` and `not_sent` beside them."""
-        counted = Counter(str(made.status) if made.status else made.outcome for made in self.made)
+        """How often each status was answered."""
+        counted = Counter(str(made.status) for made in self.made if made.status)
         return dict(sorted(counted.items()))
 
     def count(self, outcome: Outcome) -> int:

@@ -121,6 +121,7 @@ def _client(story: Story) -> dict[str, Any]:
         "sent": len(story.client.made) - story.client.count("not_sent"),
         "by_status": story.client.by_status(),
         "unknown": story.client.count("unknown"),
+        "not_sent": story.client.count("not_sent"),
     }
 
 

@@ -169,6 +169,10 @@ class Story:
             if "429" in self.client.by_status():
                 break
         self.tell.say(f"{len(self.client.made)} calls: {self.client.by_status()}")
+        if cut := self.client.count("unknown"):
+            self.tell.say(f"{cut} connections were cut with the answer outstanding")
+        if refused := self.client.count("not_sent"):
+            self.tell.say(f"{refused} calls found no gateway to take them")
 
     async def _kill_while_calling(self, calls: asyncio.Future[None]) -> None:
         from devstack.demo.chaos import DURING_CALLS
