@@ -15,6 +15,7 @@ from billing.consumers.subscription import SubscriptionEvent, on_subscription
 from billing.db import invoices, ledger, runs
 from billing.db.runs import InvoiceRun
 from billing.domain.invoice import Invoice
+from billing.usecases.attach_payment_method import attach_payment_method
 from billing.usecases.draft_invoice import draft_invoice
 from billing.usecases.finish_invoice_runs import finish_invoice_runs
 from billing.usecases.issue_invoice import issue_invoice
@@ -127,8 +128,6 @@ class Scenario:
         return await pay_invoice(self.db, self.stripe, self.clock, invoice.id, grace=GRACE)
 
     async def attach_card(self, organisation: UUID = CONSUMER, method: str = "pm_card_visa") -> None:
-        from billing.usecases.attach_payment_method import attach_payment_method
-
         await attach_payment_method(self.db, self.stripe, self.clock, organisation, payment_method_id=method)
 
     async def run(self, run: InvoiceRun) -> InvoiceRun:

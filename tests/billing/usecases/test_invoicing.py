@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from billing.consumers.adjustment import AdjustmentEvent, on_adjustment
 from billing.db import runs, switch
 from billing.domain.errors import BillingDisabled, CutoffInFuture
 from billing.domain.lines import LineKind
+from billing.usecases.draft_invoice import draft_invoice
+from billing.usecases.issue_invoice import issue_invoice
+from billing.usecases.open_invoice_run import open_invoice_run
 from billing.usecases.request_invoice_run import request_invoice_run
 from tests.billing.factories import CONSUMER, PLAN, SUBSCRIPTION, an_id, at, terms_json
 from tests.billing.scenario import Scenario, amounts
@@ -169,8 +174,6 @@ async def test_what_is_too_little_is_carried_to_the_next_invoice(scenario: Scena
 
 
 async def test_usage_that_arrives_after_the_close_is_on_the_next_invoice(scenario: Scenario) -> None:
-    from billing.consumers.adjustment import AdjustmentEvent, on_adjustment
-
     await scenario.sell(fixed_fee=0, included_requests=0)
     await scenario.cut_off("12-01", 100)
     late: dict[str, Any] = {
@@ -232,12 +235,6 @@ async def test_a_crash_inside_any_step_leaves_it_to_be_done_once(scenario: Scena
 
 async def _die_during(scenario: Scenario, step: str) -> None:
     """The step runs to its end and the process dies before the commit."""
-    from decimal import Decimal
-
-    from billing.usecases.draft_invoice import draft_invoice
-    from billing.usecases.issue_invoice import issue_invoice
-    from billing.usecases.open_invoice_run import open_invoice_run
-
     now = scenario.clock.now()
     with pytest.raises(Killed):
         async with scenario.db.begin() as session:

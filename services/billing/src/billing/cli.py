@@ -44,6 +44,7 @@ async def _reconcile(settings: Settings) -> Report:
     try:
         return await compare(db, stripe)
     finally:
+        await stripe.close()
         await db.dispose()
 
 

@@ -31,9 +31,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.database_worker_url.get_secret_value(), name="billing api, collecting", pool_size=pool
     )
 
+    stripe = make_stripe(settings)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await stripe.close()
         await worker_db.dispose()
 
     return create_service_app(
@@ -42,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[*(module.router for module in _ROUTERS), republish_router(republish)],
         db=db,
         checks={"stripe": connect_check(settings.stripe_api_base or "https://api.stripe.com")},
-        state={"worker_db": worker_db, "stripe": make_stripe(settings), "options": _options(settings)},
+        state={"worker_db": worker_db, "stripe": stripe, "options": _options(settings)},
         lifespan=lifespan,
     )
 

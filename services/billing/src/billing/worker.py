@@ -57,6 +57,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await switch_billing(session, enabled=settings.enable_billing, now=clock.now())
         await run_loops(_loops(settings, db, stripe, clock, stop), stop=stop, service="billing")
     finally:
+        await stripe.close()
         await db.dispose()
 
 

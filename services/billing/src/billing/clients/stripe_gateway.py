@@ -37,14 +37,19 @@ class StripeGateway:
         self, secret_key: str, *, api_base: str | None = None, timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> None:
         base: Any = {"base_addresses": {"api": api_base.rstrip("/")}} if api_base else {}
+        self._http = stripe.HTTPXClient(timeout=timeout_seconds)
         client = stripe.StripeClient(
             secret_key,
-            http_client=stripe.HTTPXClient(timeout=timeout_seconds),
+            http_client=self._http,
             max_network_retries=_NETWORK_RETRIES,
             **base,
         )
         self._v1 = client.v1
         self._breaker = Breaker(failures=5, reset_seconds=10)
+
+    async def close(self) -> None:
+        """All connections are closed."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     @contextmanager
     def _call(self) -> Iterator[None]:
