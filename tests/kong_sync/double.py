@@ -19,8 +19,8 @@ from devstack.embedded import ports
 class Double:
     """A gateway double on ports of its own; it keeps its state when killed."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, propagation_seconds: float = 0.0) -> None:
+        self._folder, self._propagation_seconds = folder, propagation_seconds
         self.admin_port, self.proxy_port = ports.free_port(), ports.free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,6 +35,7 @@ class Double:
     async def start(self) -> None:
         command = [sys.executable, "-m", "devstack.kong", "--state", str(self._folder)]
         command += ["--admin-port", str(self.admin_port), "--proxy-port", str(self.proxy_port)]
+        command += ["--propagation-delay", str(self._propagation_seconds)]
         environment = {
             **os.environ,  # noqa: TID251 - a child process
             "KONG_UNTRUSTED_LUA_SANDBOX_REQUIRES": "resty.sha256,resty.string,resty.openssl.hmac",

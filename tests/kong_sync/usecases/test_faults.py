@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from kong_sync.clients.kong_proxy import KongProxy
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.report import Outcome
 from kong_sync.usecases.reconcile import reconcile
-from tests.kong_sync.double import Faulty
+from tests.kong_sync.double import Double, Faulty
 from tests.kong_sync.factories import a_phase, a_subscription, an_api, an_id, some_tables
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
@@ -121,6 +122,25 @@ async def test_access_waits_for_the_limits_to_be_loaded(stage: Stage, faults: Fa
     assert (await stage.reconcile()).outcome is Outcome.APPLIED
     assert (await stage.call()).status_code == 200
     await blind.close()
+
+
+async def test_on_a_node_that_loads_slowly_live_means_loaded(
+    stage: Stage, faults: Faulty, tmp_path: Path
+) -> None:
+    slow = Double(tmp_path, propagation_seconds=0.7)
+    await slow.start()
+    try:
+        stage.double = slow
+        stage.gateway = replace(
+            stage.gateway, admin=KongAdmin(slow.admin_url, transport=faults), proxy=KongProxy(slow.proxy_url)
+        )
+        report = await stage.set_up()
+        assert (report.outcome, report.canary_seen) == (Outcome.APPLIED, True)
+        # the first call ever made finds route, key and limit
+        answer = await stage.call()
+        assert (answer.status_code, answer.headers["X-RateLimit-Limit"]) == (200, "60")
+    finally:
+        await slow.kill()
 
 
 async def test_a_stop_does_not_wait_for_anything(stage: Stage, faults: Faulty) -> None:
