@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from devstack import kafka_apache
 from devstack.stack.config import Config, base_environment
 from devstack.stack.programs import Program
@@ -9,10 +11,10 @@ from devstack.stack.programs import Program
 
 def apache_broker(config: Config) -> Program:
     """The broker as one of the stack's programs; RuntimeError says what is missing. Fetches it the first time."""
-    reason = kafka_apache.available()
+    cache = Path.home() / ".cache" / "marketplace"
+    reason = kafka_apache.available(cache)
     if reason is not None:
         raise RuntimeError(f"Apache Kafka cannot run here: {reason}")
-    cache = config.layout.home / ".venv" / "apache-kafka"  # with what else was fetched for this checkout
     kafka_apache.prepare(cache)
     port = config.ports["kafka"]
     command = kafka_apache.command(
