@@ -9,7 +9,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from common.db import Database
+from common.db import Database, Scope
 from common.ids import new_id
 from common.outbox.relay import Relay
 from common.settings import ServiceSettings
@@ -93,6 +93,16 @@ async def test_keys_of_two_callers_do_not_meet(
     theirs = await ask(client)
     assert mine.json()["id"] != theirs.json()["id"]
     assert await notes(worker_db) == 2
+
+
+async def test_a_query_without_a_where_sees_no_answer_of_others(
+    client: httpx.AsyncClient, db: Database, tokens: TokenMaker
+) -> None:
+    await ask(client)
+    stored = text("SELECT count(*) FROM idempotency_key")
+    for scope, seen in ((Scope(ORGANISATION), 1), (Scope(new_id(), platform_admin=True), 0), (None, 0)):
+        async with db.begin(scope) as session:
+            assert await session.scalar(stored) == seen
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])

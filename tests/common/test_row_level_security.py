@@ -94,6 +94,20 @@ async def test_the_api_role_owns_nothing_and_cannot_pass_by_the_policies(db: Dat
         assert await session.scalar(owned) == 0
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 FROM outbox", "UPDATE outbox SET sent_at = now()", "DELETE FROM outbox", "SELECT 1 FROM inbox",
+        "SELECT 1 FROM kafka_offset", "SELECT 1 FROM dead_letter", "SELECT 1 FROM relay_state",
+        "DELETE FROM idempotency_key",
+    ],
+)  # fmt: skip
+async def test_the_api_role_may_only_add_to_the_shared_tables(db: Database, statement: str) -> None:
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        async with db.begin(Scope(OURS, platform_admin=True)) as session:
+            await session.execute(text(statement))
+
+
 async def test_a_request_sees_the_rows_of_its_token(
     db: Database, settings: ServiceSettings, tokens: TokenMaker
 ) -> None:

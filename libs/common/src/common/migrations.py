@@ -58,6 +58,10 @@ def common_tables_v1(op: Any, service: str) -> None:
         grant(op, service, name, api="")
     op.execute(f"GRANT INSERT ON outbox, dead_letter TO {service}_api")
     op.execute(f"GRANT SELECT, INSERT, UPDATE ON idempotency_key TO {service}_api")
+    # A stored answer holds what its organisation was told; `caller` begins with its id.
+    own = "split_part(caller, ':', 1) = coalesce(current_setting('app.organisation_id', true), '')"
+    op.execute("ALTER TABLE idempotency_key ENABLE ROW LEVEL SECURITY")
+    op.execute(f"CREATE POLICY own ON idempotency_key USING ({own}) WITH CHECK ({own})")
 
 
 def grant(op: Any, service: str, table: str, *, api: str) -> None:

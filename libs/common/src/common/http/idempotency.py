@@ -79,7 +79,8 @@ async def _idempotent_request(
 ) -> IdempotentRequest:  # fmt: skip
     body = await request.body()
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).digest()
-    caller = f"{claims.organisation_id}:{claims.user_id}" if claims else "anonymous"
+    # The organisation first: row-level security compares it.
+    caller = f"{claims.organisation_id or ''}:{claims.user_id}" if claims else ":anonymous"
     return IdempotentRequest(
         session, caller=caller, key=idempotency_key, request_hash=digest, now=clock.now()
     )
