@@ -1,0 +1,156 @@
+"""Keys: shown once, rotated, revoked, ended."""
+
+import hashlib
+from typing import Any
+
+from httpx import AsyncClient
+from sqlalchemy import text
+
+from common.db import Database
+from subscriptions.usecases.expire_keys import expire_keys
+from tests.subscriptions.conftest import Caller
+from tests.subscriptions.factories import subscribe
+from tests.support.clock import FixedClock
+from tests.support.outbox import outbox_events
+
+
+async def a_subscription(client: AsyncClient, headers: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    created = await subscribe(client, headers)
+    return created["subscription"]["id"], created["key"]
+
+
+async def statuses(client: AsyncClient, headers: dict[str, str]) -> list[tuple[str, str]]:
+    items = (await client.get("/v1/keys", headers=headers)).json()["items"]
+    return [(item["name"], item["status"]) for item in items]
+
+
+async def every_row(worker_db: Database) -> str:
+    """All that the service has stored, as text."""
+    list_tables = text("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    found = []
+    async with worker_db.begin() as session:
+        for table in set(await session.scalars(list_tables)) - {"alembic_version"}:
+            found += [str(row) for row in await session.scalars(text(f"SELECT t::text FROM {table} t"))]
+        # The row's own text shows bytes as hex.
+        found += await session.scalars(text("SELECT convert_from(payload, 'UTF8') FROM outbox"))
+    return "\n".join(found)
+
+
+async def test_a_key_is_nowhere_in_the_database(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    headers = globex() | {"Idempotency-Key": "one"}
+    subscription_id, first = await a_subscription(client, headers)
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    second = (
+        await client.post(path, json={"name": "two"}, headers=headers | {"Idempotency-Key": "2"})
+    ).json()
+    third = await client.post(f"/v1/keys/{second['id']}/rotate", headers=headers | {"Idempotency-Key": "3"})
+    everything = await every_row(worker_db)
+    for key in (first["key"], second["key"], third.json()["key"]):
+        assert key not in everything
+        assert key[12:40] not in everything
+        assert hashlib.sha256(key.encode()).hexdigest() in everything
+
+
+async def test_a_second_key_beside_the_first(client: AsyncClient, globex: Caller, on_sale: None) -> None:
+    subscription_id, first = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    body = {"name": "ci", "mode": "test", "expires_at": "2026-12-01T00:00:00Z"}
+    made = await client.post(path, json=body, headers=globex())
+    second = made.json()
+    assert second["key"].startswith("mk_test_")
+    assert second["key"] != first["key"]
+    assert (second["expires_at"], second["status"]) == ("2026-12-01T00:00:00Z", "active")
+    assert await statuses(client, globex()) == [("ci", "active"), ("default", "active")]
+
+
+async def test_a_replay_never_carries_the_key(client: AsyncClient, globex: Caller, on_sale: None) -> None:
+    subscription_id, first = await a_subscription(client, globex())
+    same = globex()
+    for path, body in (
+        (f"/v1/subscriptions/{subscription_id}/keys", {"name": "x"}),
+        (f"/v1/keys/{first['id']}/rotate", {"grace_seconds": 60}),
+    ):
+        headers = same | {"Idempotency-Key": path}
+        made = await client.post(path, json=body, headers=headers)
+        again = await client.post(path, json=body, headers=headers)
+        assert made.json()["key"]
+        assert again.json() == made.json() | {"key": None}
+        assert again.headers["Idempotent-Replayed"] == "true"
+
+
+async def test_keys_that_cannot_be(client: AsyncClient, globex: Caller, on_sale: None) -> None:
+    subscription_id, _ = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"name": ""},
+        {"name": "a\x00b"},
+        {"name": "x", "mode": "gold"},
+        {"name": "x", "expires_at": "2026-11-15T12:00:00Z"},
+        {"name": "x", "expires_at": "2027-01-01T00:00:00"},
+        {"name": "x", "scopes": ["all"]},
+    ]
+    for body in bodies:
+        assert (await client.post(path, json=body, headers=globex())).status_code == 422, body
+    for n in range(19):
+        assert (await client.post(path, json={"name": f"k{n}"}, headers=globex())).status_code == 201
+    full = await client.post(path, json={"name": "one more"}, headers=globex())
+    assert (full.status_code, full.json()["code"]) == (409, "TOO_MANY_KEYS")
+
+
+async def test_revoking_is_for_good_and_may_be_repeated(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    _, key = await a_subscription(client, globex())
+    for _ in range(2):
+        assert (await client.delete(f"/v1/keys/{key['id']}", headers=globex())).status_code == 204
+    assert await statuses(client, globex()) == [("default", "revoked")]
+    events = [e["payload"] for e in await outbox_events(worker_db, "subscriptions.key.v1")]
+    assert [(e["version"], e["status"]) for e in events] == [(1, "active"), (2, "revoked")]
+    rotated = await client.post(f"/v1/keys/{key['id']}/rotate", headers=globex())
+    assert (rotated.status_code, rotated.json()["code"]) == (409, "KEY_NOT_ACTIVE")
+
+
+async def test_rotation_gives_a_grace_time_and_then_the_old_key_ends(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database, clock: FixedClock
+) -> None:
+    _, old = await a_subscription(client, globex())
+    answer = await client.post(f"/v1/keys/{old['id']}/rotate", json={"grace_seconds": 3600}, headers=globex())
+    new = answer.json()
+    assert (new["name"], new["status"], new["expires_at"]) == ("default", "active", None)
+    assert new["replaces"]["status"] == "expiring"
+    assert new["replaces"]["expires_at"] == "2026-11-15T13:00:00Z"
+    assert new["replaces"]["replaced_by"] == new["id"]
+    assert await expire_keys(worker_db, now=clock.now()) == 0
+    clock.advance(hours=1)
+    assert await expire_keys(worker_db, now=clock.now()) == 1
+    assert await expire_keys(worker_db, now=clock.now()) == 0
+    events = [e["payload"] for e in await outbox_events(worker_db, "subscriptions.key.v1")]
+    assert [(e["version"], e["status"]) for e in events if e["key_id"] == old["id"]] == [
+        (1, "active"), (2, "expiring"), (3, "expired"),
+    ]  # fmt: skip
+    assert await statuses(client, globex()) == [("default", "active"), ("default", "expired")]
+
+
+async def test_a_rotated_key_inherits_its_expiry(client: AsyncClient, globex: Caller, on_sale: None) -> None:
+    subscription_id, _ = await a_subscription(client, globex())
+    body = {"name": "trial", "expires_at": "2026-11-16T00:00:00Z"}
+    made = await client.post(f"/v1/subscriptions/{subscription_id}/keys", json=body, headers=globex())
+    rotated = (await client.post(f"/v1/keys/{made.json()['id']}/rotate", headers=globex())).json()
+    assert rotated["expires_at"] == rotated["replaces"]["expires_at"] == "2026-11-16T00:00:00Z"
+
+
+async def test_keys_are_made_while_paused_and_not_after_the_end(
+    client: AsyncClient, globex: Caller, on_sale: None
+) -> None:
+    subscription_id, key = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}"
+    await client.post(f"{path}/pause", headers=globex())
+    assert (await client.post(f"{path}/keys", json={"name": "x"}, headers=globex())).status_code == 201
+    await client.post(f"{path}/cancel", headers=globex())
+    for url, body in ((f"{path}/keys", {"name": "y"}), (f"/v1/keys/{key['id']}/rotate", None)):
+        answer = await client.post(url, json=body, headers=globex())
+        assert (answer.status_code, answer.json()["code"]) == (409, "SUBSCRIPTION_NOT_LIVE")
+    assert (await client.delete(f"/v1/keys/{key['id']}", headers=globex())).status_code == 204
