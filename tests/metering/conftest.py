@@ -28,7 +28,7 @@ def make_settings(urls: DatabaseUrls) -> Callable[..., Settings]:
     """Settings of this test's database; a topic prefix of its own keeps tests on one broker apart."""
 
     def make(**overrides: Any) -> Settings:
-        values = {
+        values: dict[str, Any] = {
             "DATABASE_URL": urls.api, "DATABASE_WORKER_URL": urls.worker, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
             "KAFKA_TOPIC_PREFIX": f"m{next(_prefixes)}.", "REDIS_URL": "redis://127.0.0.1:1", "TOKEN_ISSUER": ISSUER,
             "JWKS_URL": f"{ISSUER}/jwks", "ingest_token": INGEST_TOKEN, "grace_seconds": 0.5,

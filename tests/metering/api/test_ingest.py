@@ -103,7 +103,7 @@ async def test_a_flood_of_bad_entries_is_summed_up(client: AsyncClient, worker_d
 async def test_without_the_token_nobody_gets_in(
     client: AsyncClient, headers: dict[str, str], tokens: TokenMaker
 ) -> None:
-    encoded = {name: value.encode() for name, value in headers.items()}
+    encoded = {name.encode(): value.encode() for name, value in headers.items()}
     answer = await client.post(URL, headers=encoded, json=[an_entry()])
     assert (answer.status_code, answer.json()["code"]) == (401, "INGEST_TOKEN_INVALID")
     admin = tokens.headers(organisation_id=None, platform_admin=True)

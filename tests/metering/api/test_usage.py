@@ -210,7 +210,8 @@ async def test_reconciliation_is_for_operators_and_finds_nothing(
 @pytest.mark.parametrize(
     "params",
     [
-        {"period": "7d", "from": "2026-11-01T00:00:00Z"}, {"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
+        {"period": "7d", "from": "2026-11-01T00:00:00Z"},
+        {"from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"},
         {"from": "2020-01-01T00:00:00Z"}, {"from": "2026-11-01"}, {"period": "year"}, {"mode": "both"},
     ],
 )  # fmt: skip

@@ -17,10 +17,9 @@ from common.kafka.cluster import BrokerReplaced
 from common.kafka.positions import LogReplaced
 from metering.clients.kafka_log import KafkaLog
 from metering.consumers.requests import LogTruncated, Reading, consume_requests
-from metering.main import kafka_log_of
-from metering.settings import Settings
+from metering.domain.errors import Fenced
+from metering.settings import Settings, kafka_log_of
 from metering.usecases.ingest_entries import ingest_entries
-from metering.usecases.record_calls import Fenced
 from metering.worker import reading_of
 from tests.metering.factories import NAMESPACE, an_entry
 from tests.metering.recording import count, one, sums
@@ -45,9 +44,13 @@ async def kafka_log(settings: Settings) -> AsyncIterator[KafkaLog]:
 async def post(db: Database, log: KafkaLog, *numbers: int) -> None:
     """Entries of now, spread over subscriptions and so over partitions."""
     now = CLOCK.now()
-    entries = [an_entry(n, at=now.replace(microsecond=0), subscription=OF_EACH_PARTITION[n % 16]) for n in numbers]
+    entries = [
+        an_entry(n, at=now.replace(microsecond=0), subscription=OF_EACH_PARTITION[n % 16]) for n in numbers
+    ]
     remembered = [_first_seen.setdefault(n, e) for n, e in zip(numbers, entries, strict=True)]
-    result = await ingest_entries(db, log, json.dumps(remembered).encode(), namespace=NAMESPACE, source="http", now=now)
+    result = await ingest_entries(
+        db, log, json.dumps(remembered).encode(), namespace=NAMESPACE, source="http", now=now
+    )
     assert result.accepted == len(numbers)
 
 
@@ -66,7 +69,9 @@ async def consuming(db: Database, reading: Reading, **more: Any) -> AsyncIterato
             await asyncio.wait_for(task, 15)
 
 
-async def until(condition: Callable[[], Any], *, task: asyncio.Task[None] | None = None, seconds: float = 30) -> None:
+async def until(
+    condition: Callable[[], Any], *, task: asyncio.Task[None] | None = None, seconds: float = 30
+) -> None:
     async with asyncio.timeout(seconds):
         while not await condition():
             if task is not None and task.done():
@@ -85,7 +90,8 @@ async def test_every_posted_call_is_recorded_once_over_all_partitions(
         await until(lambda: _caught_up(worker_db, settings), task=task)
     assert await sums(worker_db) == (250, 250, 250, 250)
     row = await one(
-        worker_db, "SELECT count(*) AS partitions, min(watermark_at) AS mark, sum(next_offset) AS n FROM kafka_offset"
+        worker_db,
+        "SELECT count(*) AS partitions, min(watermark_at) AS mark, sum(next_offset) AS n FROM kafka_offset",
     )
     assert row.partitions == 4
     assert (CLOCK.now() - row.mark).total_seconds() < 30

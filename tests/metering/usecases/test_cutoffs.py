@@ -58,7 +58,8 @@ async def test_a_cutoff_totals_exactly_the_calls_begun_before_it(
     until = datetime(2026, 11, 15, 11, 47, 13, 250_000, tzinfo=UTC)
     begins = [
         datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC) - MILLISECOND, until - MILLISECOND, until,
-        until + MILLISECOND, datetime(2026, 11, 15, tzinfo=UTC), datetime(2026, 11, 14, 23, 59, 59, 999_000, tzinfo=UTC),
+        until + MILLISECOND, datetime(2026, 11, 15, tzinfo=UTC),
+        datetime(2026, 11, 14, 23, 59, 59, 999_000, tzinfo=UTC),
         datetime(2026, 11, 15, 11, tzinfo=UTC), datetime(2026, 11, 15, 10, 59, 59, tzinfo=UTC),
     ]  # fmt: skip
     await recorder.record(*(an_entry(n, at=at) for n, at in enumerate(begins)))

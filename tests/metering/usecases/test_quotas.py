@@ -68,6 +68,14 @@ async def test_a_higher_quota_lifts_the_stop_by_itself(recorder: Recorder, worke
     assert len(await announced(worker_db)) == 2
 
 
+async def test_a_plan_without_a_quota_lifts_the_stop_too(recorder: Recorder, worker_db: Database) -> None:
+    await subscribe(worker_db, quota=10)
+    await recorder.record(*calls(1, 10))
+    await subscribe(worker_db, quota=None, version=2)
+    await recorder.record(*calls(11, 20))
+    assert await announced(worker_db) == [("reached", 10, 10, 1), ("ok", 10, 10, 2)]
+
+
 async def test_only_billable_units_of_live_keys_count(recorder: Recorder, worker_db: Database) -> None:
     await subscribe(worker_db, quota=3)
     await recorder.record(

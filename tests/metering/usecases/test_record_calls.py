@@ -7,7 +7,7 @@ import pytest
 from common.db import Database
 from metering.db import positions
 from metering.db.reconciliation import compare
-from metering.usecases.record_calls import Fenced
+from metering.domain.errors import Fenced
 from tests.metering.factories import OTHER_ORG, an_entry, request_id
 from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago, one, sums
 
@@ -36,7 +36,8 @@ async def assert_reconciled(db: Database) -> None:
 
 async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, worker_db: Database) -> None:
     recorded = await recorder.record(
-        an_entry(1), an_entry(2, status=404), an_entry(3, status=503, source="kong"), an_entry(4, status=429, source="kong"),
+        an_entry(1), an_entry(2, status=404), an_entry(3, status=503, source="kong"),
+        an_entry(4, status=429, source="kong"),
         an_entry(5, consumer=False, status=401, source="kong"), an_entry(6, mode="test"),
     )  # fmt: skip
     assert (recorded.new, recorded.repeated) == (6, 0)

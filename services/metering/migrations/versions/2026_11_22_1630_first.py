@@ -179,7 +179,7 @@ def _create_quotas() -> None:
         sa.Column("subscription_id", sa.Uuid, nullable=False),
         sa.Column("month", sa.Date, nullable=False),
         sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("quota", sa.BigInteger),
+        sa.Column("quota", sa.BigInteger, nullable=False),
         sa.Column("used", sa.BigInteger, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("subscription_id", "month", name="pk_quota_state"),

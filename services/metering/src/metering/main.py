@@ -13,18 +13,8 @@ from common.http.admin import republish_router
 from common.http.app import create_service_app
 from metering.api import ingest, reconciliation, usage
 from metering.api.ingest import IngestRules
-from metering.clients.kafka_log import KafkaLog
-from metering.settings import Settings
+from metering.settings import Settings, kafka_log_of
 from metering.usecases.republish import republish
-
-
-def kafka_log_of(settings: Settings) -> KafkaLog:
-    """The request log topic, as `settings` name it."""
-    return KafkaLog(
-        bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix,
-        partitions=settings.partitions, ack_timeout_seconds=settings.ack_timeout_seconds,
-        pending_limit_bytes=settings.pending_limit_bytes,
-    )  # fmt: skip
 
 
 def create_app(settings: Settings | None = None, *, clock: Clock | None = None) -> FastAPI:

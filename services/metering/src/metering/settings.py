@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import ServiceSettings
+from metering.clients.kafka_log import KafkaLog
 
 
 class Settings(ServiceSettings):
@@ -44,3 +45,12 @@ class Settings(ServiceSettings):
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."
     )
+
+
+def kafka_log_of(settings: Settings) -> KafkaLog:
+    """The request log topic, as `settings` name it."""
+    return KafkaLog(
+        bootstrap_servers=settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix,
+        partitions=settings.partitions, ack_timeout_seconds=settings.ack_timeout_seconds,
+        pending_limit_bytes=settings.pending_limit_bytes,
+    )  # fmt: skip

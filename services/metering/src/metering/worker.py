@@ -16,9 +16,8 @@ from metering.consumers.cutoff import CutoffEvent, on_cutoff
 from metering.consumers.requests import Reading, consume_requests
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
-from metering.main import kafka_log_of
 from metering.metrics import CUTOFFS_ANSWERED
-from metering.settings import Settings
+from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import answer_cutoffs
 from metering.usecases.follow_file import follow_file
 from metering.usecases.make_partitions_ahead import make_partitions_ahead

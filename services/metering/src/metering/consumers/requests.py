@@ -23,6 +23,7 @@ from metering.db import positions, request_log
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
 from metering.domain.batch import Record, read_batch
+from metering.domain.errors import Fenced
 from metering.domain.lateness import month_of
 from metering.metrics import (
     BATCH_CALLS,
@@ -36,7 +37,7 @@ from metering.metrics import (
     QUARANTINED,
     WATERMARK_AGE_SECONDS,
 )
-from metering.usecases.record_calls import Fenced, Log, record_calls
+from metering.usecases.record_calls import Log, record_calls
 
 _POLL_MS = 250
 _POLL_RECORDS = 50

@@ -58,7 +58,7 @@ class QuotaRow:
     subscription_id: UUID
     month: date
     version: int
-    quota: int | None
+    quota: int
     used: int
     state: str
 

@@ -133,7 +133,7 @@ quota_state = Table(
     Column("subscription_id", Uuid, primary_key=True),
     Column("month", Date, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("quota", BigInteger),
+    Column("quota", BigInteger, nullable=False),
     Column("used", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
 )  # fmt: skip

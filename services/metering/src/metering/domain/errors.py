@@ -15,6 +15,10 @@ class InvalidEntry(Exception):
         self.reason = reason
 
 
+class Fenced(Exception):
+    """The stored offsets are not where this consumer stopped: somebody else moved them, and it begins from them."""
+
+
 class IngestTokenWrong(Unauthenticated):
     """The ingest token is missing or wrong."""
 

@@ -9,6 +9,8 @@ from uuid import UUID
 from pydantic import AwareDatetime
 
 from common.events import Event
+from metering.domain.lateness import next_month, start_of
+from metering.domain.quota import QuotaState
 
 _ID = UUID("01930000-0000-7000-8000-000000000001")
 
@@ -16,12 +18,13 @@ _ID = UUID("01930000-0000-7000-8000-000000000001")
 class QuotaChanged(Event, topic="metering.quota.v1", type="quota.changed", key="quota_key"):
     """A quota's state changed: published once for each change, also when a batch jumped over a limit.
 
-    `until` is when the month ends and the state with it; `limit` is null when the terms now in force have none.
+    `until` is when the month ends and the state with it. When a plan without a quota lifts a stop, `limit` is the one
+    that was lifted.
     """
 
     subscription_id: UUID
     period: str
-    limit: int | None
+    limit: int
     used: int
     state: Literal["ok", "warning", "reached"]
     until: AwareDatetime
@@ -30,6 +33,16 @@ class QuotaChanged(Event, topic="metering.quota.v1", type="quota.changed", key="
     def quota_key(self) -> str:
         """`{subscription}/{month}`."""
         return f"{self.subscription_id}/{self.period}"
+
+    @classmethod
+    def of(
+        cls, *, subscription_id: UUID, month: dt.date, version: int, limit: int, used: int, state: QuotaState
+    ) -> Self:
+        """The announcement for the month that begins on `month`."""
+        return cls(
+            version=version, subscription_id=subscription_id, period=month.strftime("%Y-%m"), limit=limit, used=used,
+            state=state.value, until=start_of(next_month(month)),
+        )  # fmt: skip
 
     @classmethod
     def example(cls) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 from common.clock import Clock
@@ -11,11 +10,8 @@ from common.db import Database
 from metering.clients.kafka_log import KafkaLog
 from metering.clients.log_file import read_chunk
 from metering.db import file_positions
-from metering.domain.parse_log import is_json
 from metering.metrics import FILE_LOG_BYTES
-from metering.usecases.ingest_entries import Ingested, ingest_entries
-
-_LINES = 200
+from metering.usecases.ingest_lines import ingest_lines
 
 
 async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespace: str, clock: Clock) -> int:
@@ -37,20 +33,3 @@ async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespac
         async with db.begin() as session:
             await file_positions.put(session, str(path), position, now=clock.now())
     return taken
-
-
-async def ingest_lines(
-    db: Database, kafka_log: KafkaLog, lines: list[bytes], *, namespace: str, clock: Clock,
-    done: Callable[[int, Ingested], None] = lambda _, __: None,
-) -> None:  # fmt: skip
-    """The entries of `lines`, one a line, are taken in; `done` hears of each body: its bytes and its outcome."""
-    for start in range(0, len(lines), _LINES):
-        portion = lines[start : start + _LINES]
-        # A line that is no JSON would spoil the array for its neighbours: it goes by itself, to be refused.
-        bodies = [line for line in portion if not is_json(line)]
-        bodies.append(b"[" + b",".join(line for line in portion if is_json(line)) + b"]")
-        for body in bodies:
-            result = await ingest_entries(
-                db, kafka_log, body, namespace=namespace, source="file", now=clock.now()
-            )
-            done(len(body), result)

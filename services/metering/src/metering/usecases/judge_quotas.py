@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from common import outbox
 from metering.db import quotas
 from metering.db.quotas import QuotaRow
-from metering.domain.lateness import next_month, start_of
 from metering.domain.quota import QuotaState, state_of
 from metering.domain.rollup import Counter
 from metering.events.quota_changed import QuotaChanged
@@ -29,18 +28,17 @@ async def judge_quotas(session: AsyncSession, counters: Mapping[Counter, int], *
         # An ok that stays ok is no news; a new limit under an announced warning or stop is.
         if state is was and (state is QuotaState.OK or not new_limit):
             continue
-        row = QuotaRow(
-            standing.subscription_id, standing.month, (standing.announced_version or 0) + 1, standing.quota,
-            standing.used, state,
-        )  # fmt: skip
+        limit = standing.quota if standing.quota is not None else standing.announced_quota or 0
+        version = (standing.announced_version or 0) + 1
+        row = QuotaRow(standing.subscription_id, standing.month, version, limit, standing.used, state)
         await quotas.put_state(session, row)
-        await outbox.publish(session, quota_event(row), now=now)
+        event = QuotaChanged.of(
+            subscription_id=row.subscription_id,
+            month=row.month,
+            version=version,
+            limit=limit,
+            used=row.used,
+            state=state,
+        )
+        await outbox.publish(session, event, now=now)
         QUOTA_CHANGES.labels(state).inc()
-
-
-def quota_event(row: QuotaRow) -> QuotaChanged:
-    """The announcement of `row`."""
-    return QuotaChanged(
-        version=row.version, subscription_id=row.subscription_id, period=row.month.strftime("%Y-%m"), limit=row.quota,
-        used=row.used, state=QuotaState(row.state).value, until=start_of(next_month(row.month)),
-    )  # fmt: skip

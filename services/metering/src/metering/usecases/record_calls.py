@@ -12,12 +12,9 @@ from common.kafka.dead_letters import park
 from metering.db import cutoffs, positions, quarantine, quotas, request_log, rollups
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
+from metering.domain.errors import Fenced
 from metering.domain.rollup import by_counter, by_day, by_hour, by_subscription_day
 from metering.usecases.judge_quotas import judge_quotas
-
-
-class Fenced(Exception):
-    """The stored offsets are not where this consumer stopped: somebody else moved them, and it begins from them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from common import outbox
 from metering.db import cutoffs, quotas, rollups
 from metering.domain.lateness import month_of
+from metering.domain.quota import QuotaState
 from metering.events.period_totalled import PeriodTotalled
-from metering.usecases.judge_quotas import quota_event
+from metering.events.quota_changed import QuotaChanged
 
 
 async def republish(session: AsyncSession, now: datetime) -> int:
@@ -19,7 +20,13 @@ async def republish(session: AsyncSession, now: datetime) -> int:
     Days and adjustments are only marked as due: the worker publishes them in its own small portions.
     """
     events = [PeriodTotalled.model_validate(answer) for answer in await cutoffs.answers(session)]
-    running = [quota_event(row) for row in await quotas.announced_since(session, month_of(now))]
+    running = [
+        QuotaChanged.of(
+            subscription_id=row.subscription_id, month=row.month, version=row.version, limit=row.quota, used=row.used,
+            state=QuotaState(row.state),
+        )
+        for row in await quotas.announced_since(session, month_of(now))
+    ]  # fmt: skip
     for event in (*events, *running):
         await outbox.publish(session, event, now=now)
     days = await rollups.make_all_due(session)
