@@ -97,8 +97,10 @@ async def test_from_events_to_a_paid_invoice_and_a_payout(
         run = await request_invoice_run(
             session, organisation_id=CONSUMER, until=at("11-01"), enabled=True, now=clock.now()
         )
-    total = {"subscription_id": str(SUBSCRIPTION), "plan_version_id": str(PLAN),
-             "organisation_id": str(CONSUMER), "api_id": str(API), "month": "2026-10-01", "calls": 1350, "billable_calls": 1350, "units": 1350}  # fmt: skip
+    total = {
+        "subscription_id": str(SUBSCRIPTION), "plan_version_id": str(PLAN), "organisation_id": str(CONSUMER),
+        "api_id": str(API), "month": "2026-10-01", "calls": 1350, "billable_calls": 1350, "units": 1350,
+    }  # fmt: skip
     period = {"cutoff_id": str(run.id), "part": 1, "parts": 1, "version": 1, "until": "2026-11-01T00:00:00Z",
               "month_start": "2026-10-01T00:00:00Z", "totals": [total]}  # fmt: skip
     await _publish(settings, "metering.period.v1", f"{run.id}/1", period)

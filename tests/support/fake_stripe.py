@@ -24,7 +24,7 @@ from billing.clients.stripe import (
 
 T = TypeVar("T")
 When = Literal["before", "after", "during"]
-DECLINED = "pm_card_visa_chargeDeclined"
+DECLINED = "pm_card_chargeCustomerFail"  # attaches, and declines every charge
 
 
 @dataclass

@@ -143,6 +143,8 @@ async def test_a_void_invoice_is_taken_out_of_the_books(scenario: Scenario, invo
     for _ in range(2):
         await refresh_invoice(scenario.db, scenario.stripe, scenario.clock, stripe_id, grace=GRACE)
     assert await scenario.trial() == {}
+    (standing,) = await outbox_events(scenario.db, "billing.standing.v1")
+    assert standing["payload"]["standing"] == "good"
     with pytest.raises(InvoiceNotPayable):
         await scenario.pay(invoice)
     assert (await reconcile(scenario.db, scenario.stripe)).differences == ()
@@ -157,13 +159,13 @@ async def test_an_invoice_that_was_given_up_stays_a_receivable(scenario: Scenari
 
 
 async def test_who_does_not_pay_is_past_due_and_paying_mends_it(scenario: Scenario, invoice: Invoice) -> None:
-    async def mark() -> int:
+    async def mark() -> bool:
         async with scenario.db.begin() as session:
             return await mark_past_due(session, grace=GRACE, now=scenario.clock.now())
 
-    assert await mark() == 0
+    assert not await mark()
     scenario.clock.advance(days=8)
-    assert [await mark(), await mark()] == [1, 0]
+    assert [await mark(), await mark()] == [True, False]
     await scenario.attach_card()
     await scenario.pay(invoice)
     standings = await outbox_events(scenario.db, "billing.standing.v1")

@@ -196,6 +196,21 @@ async def test_usage_that_arrives_after_the_close_is_on_the_next_invoice(scenari
     assert first.total == 50
 
 
+async def test_what_a_second_run_of_the_same_cut_off_finds_is_on_the_next_invoice(scenario: Scenario) -> None:
+    await scenario.sell(fixed_fee=0, included_requests=0)
+    await scenario.cut_off("12-01", 100)
+    other: dict[str, Any] = {"subscription": OTHER_SUBSCRIPTION, "plan": OTHER_PLAN}
+    await scenario.sell(fixed_fee=0, included_requests=0, **other)  # its event comes late
+    run = await scenario.request("12-01", CONSUMER)
+    await scenario.meter(run, 60, **other)
+    await scenario.work()
+    assert len(await scenario.invoices()) == 1
+    later = await scenario.request("2027-01-01")
+    await scenario.meter(later)
+    await scenario.work()
+    assert [amounts(i) for i in await scenario.invoices()] == [[("usage", 100, 50)], [("adjustment", 60, 30)]]
+
+
 async def test_two_workers_at_once_make_each_invoice_once_and_numbers_without_gaps(
     scenario: Scenario,
 ) -> None:

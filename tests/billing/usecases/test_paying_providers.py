@@ -11,7 +11,7 @@ from billing.usecases.open_connect_account import open_connect_account
 from billing.usecases.reconcile import reconcile
 from billing.usecases.refresh_connect_account import refresh_connect_account
 from billing.usecases.send_next_payout import send_next_payout
-from billing.usecases.start_payouts import start_payouts
+from billing.usecases.start_payout import start_payout
 from tests.billing.factories import PROVIDER, STRANGER
 from tests.billing.scenario import Scenario
 from tests.support.outbox import outbox_events
@@ -37,9 +37,9 @@ async def _onboard(scenario: Scenario) -> str:
     return account_id
 
 
-async def _start(scenario: Scenario) -> int:
+async def _start(scenario: Scenario) -> bool:
     async with scenario.db.begin() as session:
-        return await start_payouts(session, minimum=1, now=scenario.clock.now())
+        return await start_payout(session, minimum=1, now=scenario.clock.now())
 
 
 async def _send(scenario: Scenario) -> bool:
@@ -52,17 +52,17 @@ async def _payouts(scenario: Scenario) -> list[Payout]:
 
 
 async def test_without_an_account_the_money_stays_available(earned: Scenario) -> None:
-    assert await _start(earned) == 0
+    assert not await _start(earned)
     await open_connect_account(earned.db, earned.stripe, earned.clock, PROVIDER, country="DE")
-    assert await _start(earned) == 0  # an account that takes no payouts yet
+    assert not await _start(earned)  # an account that takes no payouts yet
     async with earned.db.begin() as session:
         assert await ledger.available_of(session, PROVIDER, "EUR") == 3310
 
 
 async def test_with_one_it_is_sent_whole_and_once(earned: Scenario) -> None:
     await _onboard(earned)
-    assert await _start(earned) == 1
-    assert await _start(earned) == 0
+    assert await _start(earned)
+    assert not await _start(earned)
     assert await _send(earned)
     assert not await _send(earned)
     (payout,) = await _payouts(earned)
@@ -101,9 +101,9 @@ async def test_a_refused_transfer_is_available_again_and_tried_after_a_while(ear
     assert [p.status for p in await _payouts(earned)] == ["failed"]
     assert (await earned.trial())["provider_available"] == -3310
     earned.stripe.empty = False
-    assert await _start(earned) == 0
+    assert not await _start(earned)
     earned.clock.advance(hours=2)
-    assert await _start(earned) == 1
+    assert await _start(earned)
     await _send(earned)
     assert await earned.trial() == PAID
     assert (await reconcile(earned.db, earned.stripe)).differences == ()

@@ -43,7 +43,7 @@ class Settings(ServiceSettings):
         description="Balances show it with zeros before anything was sold.",
     )
     worker_idle_seconds: float = Field(
-        default=0.5, gt=0, description="Pause of a worker loop that found nothing."
+        default=1.0, gt=0, description="Pause of a worker loop that found nothing."
     )
     onboarding_return_url: str = Field(
         default="http://127.0.0.1:8000/", description="Where Stripe sends providers back."

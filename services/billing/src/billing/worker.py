@@ -23,7 +23,7 @@ from billing.usecases.process_webhook import process_webhook
 from billing.usecases.republish import republish
 from billing.usecases.send_next_invoice import send_next_invoice
 from billing.usecases.send_next_payout import send_next_payout
-from billing.usecases.start_payouts import start_payouts
+from billing.usecases.start_payout import start_payout
 from billing.usecases.switch_billing import switch_billing
 from common.clock import Clock, SystemClock
 from common.db import Database
@@ -38,6 +38,7 @@ SUBSCRIPTIONS = (
     Subscription(PeriodEvent, on_period),
     Subscription(AdjustmentEvent, on_adjustment),
 )
+_PAYOUTS_EVERY_SECONDS = 5.0
 _STANDING_EVERY_SECONDS = 60.0
 Step = Callable[[], Awaitable[bool]]
 
@@ -78,10 +79,10 @@ def _loops(
     if settings.enable_billing:
         loops["invoices"] = lambda: _work(invoice_steps(settings, db, clock), idle, stop)
         loops["collection"] = lambda: _work([lambda: send_next_invoice(db, stripe, clock)], idle, stop)
-        loops["payouts"] = lambda: _work(payout_steps(settings, db, stripe, clock), idle, stop)
-        loops["standing"] = lambda: every(
-            _STANDING_EVERY_SECONDS, lambda: _mark_past_due(db, clock, grace), stop=stop
+        loops["payouts"] = lambda: _work(
+            payout_steps(settings, db, stripe, clock), _PAYOUTS_EVERY_SECONDS, stop
         )
+        loops["standing"] = lambda: _work([past_due_step(db, clock, grace)], _STANDING_EVERY_SECONDS, stop)
     return loops
 
 
@@ -115,11 +116,19 @@ def payout_steps(settings: Settings, db: Database, stripe: Stripe, clock: Clock)
 
     async def start() -> bool:
         async with db.begin() as session:
-            return (
-                await start_payouts(session, minimum=settings.minimum_payout_minor_units, now=clock.now()) > 0
-            )
+            return await start_payout(session, minimum=settings.minimum_payout_minor_units, now=clock.now())
 
     return [start, lambda: send_next_payout(db, stripe, clock)]
+
+
+def past_due_step(db: Database, clock: Clock, grace: timedelta) -> Step:
+    """Whoever has not paid for too long, one organisation a transaction."""
+
+    async def mark() -> bool:
+        async with db.begin() as session:
+            return await mark_past_due(session, grace=grace, now=clock.now())
+
+    return mark
 
 
 async def work_off(steps: Sequence[Step]) -> None:
@@ -130,11 +139,6 @@ async def work_off(steps: Sequence[Step]) -> None:
 
 async def _work(steps: Sequence[Step], idle_seconds: float, stop: asyncio.Event) -> None:
     await every(idle_seconds, lambda: work_off(steps), stop=stop)
-
-
-async def _mark_past_due(db: Database, clock: Clock, grace: timedelta) -> None:
-    async with db.begin() as session:
-        await mark_past_due(session, grace=grace, now=clock.now())
 
 
 if __name__ == "__main__":

@@ -53,8 +53,9 @@ _BILLED = text("""
     GROUP BY subscription_id, plan_version_id""")
 _ALL = text("SELECT * FROM invoice WHERE status <> 'draft' ORDER BY id")
 _OVERDUE = text("""
-    SELECT DISTINCT i.organisation_id FROM invoice i LEFT JOIN billing_account a USING (organisation_id)
-    WHERE i.status = 'open' AND i.issued_at < :issued_before AND a.standing IS DISTINCT FROM 'past_due' LIMIT 100""")
+    SELECT i.organisation_id FROM invoice i LEFT JOIN billing_account a USING (organisation_id)
+    WHERE i.status = 'open' AND i.issued_at < :issued_before AND a.standing IS DISTINCT FROM 'past_due'
+    ORDER BY i.issued_at LIMIT 1""")
 _HAS_OVERDUE = text("""
     SELECT EXISTS (SELECT 1 FROM invoice
         WHERE organisation_id = :organisation_id AND status = 'open' AND issued_at < :issued_before)""")
@@ -141,9 +142,10 @@ async def billed_usage(
     }
 
 
-async def overdue_debtors(session: AsyncSession, *, issued_before: datetime) -> list[UUID]:
-    """Organisations in good standing with an open invoice issued before that."""
-    return list((await session.scalars(_OVERDUE, {"issued_before": issued_before})).all())
+async def find_overdue_debtor(session: AsyncSession, *, issued_before: datetime) -> UUID | None:
+    """An organisation in good standing with an open invoice issued before that."""
+    found: UUID | None = await session.scalar(_OVERDUE, {"issued_before": issued_before})
+    return found
 
 
 async def has_overdue(session: AsyncSession, organisation_id: UUID, *, issued_before: datetime) -> bool:

@@ -77,6 +77,9 @@ _RELEASE = text("""
 _CARRIED = text("""
     SELECT r.until FROM invoice_task t JOIN invoice_run r ON r.id = t.run_id
     WHERE t.organisation_id = :organisation_id AND t.status = 'carried' ORDER BY r.until""")
+_CARRIERS = text("""
+    SELECT DISTINCT organisation_id FROM invoice_task
+    WHERE status = 'carried' AND (CAST(:organisation_id AS uuid) IS NULL OR organisation_id = :organisation_id)""")
 _SETTLE = text("""
     UPDATE invoice_task SET status = 'done', updated_at = :now
     WHERE organisation_id = :organisation_id AND status = 'carried'""")
@@ -157,6 +160,11 @@ async def release(session: AsyncSession, organisation_id: UUID, *, now: datetime
 async def carried(session: AsyncSession, organisation_id: UUID) -> list[datetime]:
     """Cut-offs at which nothing was due although there were lines."""
     return list((await session.scalars(_CARRIED, {"organisation_id": organisation_id})).all())
+
+
+async def carriers(session: AsyncSession, *, organisation_id: UUID | None) -> list[UUID]:
+    """Organisations with something carried: the next cut-off has to look at them, whatever else they do."""
+    return list((await session.scalars(_CARRIERS, {"organisation_id": organisation_id})).all())
 
 
 async def settle_carried(session: AsyncSession, organisation_id: UUID, *, now: datetime) -> None:

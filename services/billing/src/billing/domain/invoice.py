@@ -73,7 +73,7 @@ class Invoice:
     @property
     def amount_due(self) -> int:
         """What is still to be paid."""
-        return self.total if self.status in (InvoiceStatus.DRAFT, InvoiceStatus.OPEN) else 0
+        return 0 if self.status in (InvoiceStatus.PAID, InvoiceStatus.VOID) else self.total
 
 
 def total_of(lines: Sequence[LineDraft]) -> int:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from billing.clients.stripe import StripeFailed, StripeRefused, StripeUnavailable
+from billing.clients.stripe import StripeFailed, StripeRefused
 from billing.db import stripe_calls
 from billing.metrics import STRIPE_CALLS
 from common.clock import Clock
 from common.db import Database
+from common.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ async def call_stripe(
                 await stripe_calls.burn(session, key=key)
             STRIPE_CALLS.labels(operation, "failed").inc()
             raise
-        except StripeUnavailable:
+        except Unavailable:
             STRIPE_CALLS.labels(operation, "unavailable").inc()
             raise
         except StripeRefused as refusal:

@@ -53,10 +53,10 @@ async def draft_invoice(session: AsyncSession, *, fee_percent: Decimal, minimum:
     await _name_unpriced(session, task, rated.refused, "volume_inside_month", now=now)
     carried = False
     for currency, lines in by_currency(rated.lines).items():
-        if total_of(lines) >= minimum:
-            await _store(session, task, currency, lines, fee_percent=fee_percent, now=now)
-        else:
-            carried = carried or any(line.amount for line in lines)
+        stored = total_of(lines) >= minimum and await _store(
+            session, task, currency, lines, fee_percent=fee_percent, now=now
+        )
+        carried = carried or (not stored and any(line.amount for line in lines))
     if not carried:
         await runs.settle_carried(session, task.organisation_id, now=now)
         for month in rated.settled:
@@ -116,7 +116,8 @@ async def _store(
     *,
     fee_percent: Decimal,
     now: datetime,
-) -> None:
+) -> bool:
+    """The lines are a draft; False when another run invoiced this cut-off before: then they are carried."""
     invoice = Invoice(
         id=new_id(), version=1, organisation_id=task.organisation_id, currency=currency, until=task.run.until,
         status=InvoiceStatus.DRAFT, total=total_of(lines), created_at=now, run_id=task.run.id,
@@ -125,13 +126,15 @@ async def _store(
             for position, line in enumerate(lines, start=1)
         ),
     )  # fmt: skip
-    if await invoices.insert_if_absent(session, invoice):
-        log.info(
-            "invoice.drafted",
-            invoice_id=invoice.id,
-            organisation_id=invoice.organisation_id,
-            total=invoice.total,
-        )
+    if not await invoices.insert_if_absent(session, invoice):
+        return False
+    log.info(
+        "invoice.drafted",
+        invoice_id=invoice.id,
+        organisation_id=invoice.organisation_id,
+        total=invoice.total,
+    )
+    return True
 
 
 async def _name_unpriced(

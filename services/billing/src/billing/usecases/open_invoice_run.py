@@ -20,7 +20,8 @@ async def open_invoice_run(session: AsyncSession, *, now: datetime) -> bool:
     scope = run.organisation_id
     users = await usage.users(session, cutoff_id=run.id, organisation_id=scope)
     buyers = await subscriptions.buyers(session, until=run.until, organisation_id=scope)
-    organisations = {*users, *buyers}
+    carriers = await runs.carriers(session, organisation_id=scope)
+    organisations = {*users, *buyers, *carriers}
     await runs.start(session, run.id, list(organisations), now=now)
     log.info("invoice_run.opened", run_id=run.id, organisations=len(organisations))
     return True

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from billing.clients.stripe import Stripe, StripeRefused, StripeUnavailable
+from billing.clients.stripe import Stripe, StripeRefused
 from billing.db import webhooks
 from billing.db.webhooks import WebhookEvent
 from billing.usecases.refresh_connect_account import refresh_connect_account
 from billing.usecases.refresh_invoice import refresh_invoice
 from common.clock import Clock
 from common.db import Database
+from common.errors import Unavailable
 from common.log import get_logger
 
 _LEASE = timedelta(seconds=60)
@@ -27,7 +28,7 @@ async def process_webhook(db: Database, stripe: Stripe, clock: Clock, *, grace: 
         return False
     try:
         await _apply(db, stripe, clock, event, grace=grace)
-    except (StripeUnavailable, StripeRefused) as error:
+    except (Unavailable, StripeRefused) as error:
         wait = timedelta(seconds=min(2**event.failures, _LONGEST_WAIT_SECONDS))
         async with db.begin() as session:
             await webhooks.record_failure(session, event.id, error=str(error), again_at=clock.now() + wait)

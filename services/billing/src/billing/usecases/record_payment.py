@@ -12,7 +12,7 @@ from billing.domain.invoice import Invoice, InvoiceStatus, may_become, pay
 from billing.domain.ledger import invoice_paid
 from billing.events.invoice_changed import InvoiceChanged
 from billing.metrics import INVOICES_PAID, PAID_MINOR_UNITS
-from billing.usecases.change_standing import change_standing
+from billing.usecases.restore_standing import restore_standing
 from common import outbox
 from common.log import get_logger
 
@@ -27,7 +27,7 @@ async def record_payment(
     Told twice, it is booked once. An organisation without another overdue invoice is in good standing again.
     """
     organisation_id = (await invoices.get(session, invoice_id)).organisation_id
-    account = await accounts.lock(session, organisation_id)
+    await accounts.lock(session, organisation_id)
     invoice = await invoices.lock(session, invoice_id)
     if not may_become(invoice, InvoiceStatus.PAID):
         return invoice
@@ -35,9 +35,7 @@ async def record_payment(
     await invoices.save(session, paid)
     await ledger.post(session, invoice_paid(paid), now=now)
     await outbox.publish(session, InvoiceChanged.of(paid), now=now)
-    overdue = await invoices.has_overdue(session, organisation_id, issued_before=now - grace)
-    if not overdue and (account.standing == "past_due" or account.standing_version == 0):
-        await change_standing(session, organisation_id, "good", now=now)
+    await restore_standing(session, organisation_id, grace=grace, now=now)
     INVOICES_PAID.labels(paid.currency).inc()
     PAID_MINOR_UNITS.labels(paid.currency).inc(paid.total)
     log.info("invoice.paid", invoice_id=paid.id, number=paid.number, total=paid.total)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from billing.clients.stripe import Stripe, StripeInvoice
-from billing.db import invoices, ledger
+from billing.db import accounts, invoices, ledger
 from billing.domain.errors import InvoiceNotFound
 from billing.domain.invoice import Invoice, InvoiceStatus, give_up, may_become, void
 from billing.domain.ledger import invoice_voided
 from billing.events.invoice_changed import InvoiceChanged
 from billing.usecases.record_payment import record_payment
+from billing.usecases.restore_standing import restore_standing
 from common import outbox
 from common.clock import Clock
 from common.db import Database
@@ -39,18 +40,20 @@ async def refresh_invoice(
         if found.status == "paid":
             await record_payment(session, known.id, paid_at=found.paid_at or now, grace=grace, now=now)
             return
-        closed = _closed(await invoices.lock(session, known.id), found, clock)
+        await accounts.lock(session, known.organisation_id)
+        closed = _closed(await invoices.lock(session, known.id), found, now)
         if closed is None:
             return
         await invoices.save(session, closed)
         if closed.status is InvoiceStatus.VOID:
             await ledger.post(session, invoice_voided(closed), now=now)
         await outbox.publish(session, InvoiceChanged.of(closed), now=now)
+        await restore_standing(session, closed.organisation_id, grace=grace, now=now)
 
 
-def _closed(invoice: Invoice, found: StripeInvoice, clock: Clock) -> Invoice | None:
+def _closed(invoice: Invoice, found: StripeInvoice, now: datetime) -> Invoice | None:
     if found.status == "void" and may_become(invoice, InvoiceStatus.VOID):
-        return void(invoice, now=clock.now())
+        return void(invoice, now=now)
     if found.status == "uncollectible" and may_become(invoice, InvoiceStatus.UNCOLLECTIBLE):
-        return give_up(invoice, now=clock.now())
+        return give_up(invoice, now=now)
     return None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from billing.clients.stripe import Stripe, StripeRefused, StripeUnavailable
+from billing.clients.stripe import Stripe, StripeRefused
 from billing.db import collection
 from billing.domain.errors import StripeTotalDiffers
 from billing.usecases.send_invoice import send_invoice
 from common.clock import Clock
 from common.db import Database
+from common.errors import Unavailable
 from common.log import get_logger
 
 _LEASE = timedelta(seconds=60)
@@ -27,7 +28,7 @@ async def send_next_invoice(db: Database, stripe: Stripe, clock: Clock) -> bool:
     invoice_id, failures = claimed
     try:
         await send_invoice(db, stripe, clock, invoice_id)
-    except (StripeUnavailable, StripeRefused, StripeTotalDiffers) as error:
+    except (Unavailable, StripeRefused, StripeTotalDiffers) as error:
         wait = timedelta(seconds=min(2**failures, _LONGEST_WAIT_SECONDS))
         async with db.begin() as session:
             await collection.record_failure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from billing.clients.stripe import Stripe, StripeRefused, StripeTransfer, StripeUnavailable
+from billing.clients.stripe import Stripe, StripeRefused, StripeTransfer
 from billing.db import accounts, ledger, payouts
 from billing.db.payouts import Payout
 from billing.domain.ledger import transfer_refused, transfer_sent
@@ -12,6 +12,7 @@ from billing.metrics import PAYOUTS_FINISHED
 from billing.usecases.call_stripe import call_stripe
 from common.clock import Clock
 from common.db import Database
+from common.errors import Unavailable
 from common.log import get_logger
 
 _LEASE = timedelta(seconds=60)
@@ -29,7 +30,7 @@ async def send_next_payout(db: Database, stripe: Stripe, clock: Clock) -> bool:
         return False
     try:
         transfer = await _transfer(db, stripe, clock, payout, account.connect_account_id)
-    except StripeUnavailable as error:
+    except Unavailable as error:
         wait = timedelta(seconds=min(2**payout.failures, _LONGEST_WAIT_SECONDS))
         async with db.begin() as session:
             await payouts.record_failure(session, payout.id, error=str(error), again_at=clock.now() + wait)

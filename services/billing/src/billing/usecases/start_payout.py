@@ -17,22 +17,20 @@ _HOLD_BACK = timedelta(hours=1)
 log = get_logger()
 
 
-async def start_payouts(session: AsyncSession, *, minimum: int, now: datetime) -> int:
-    """All that is available to providers whose accounts take payouts is set aside to be sent; how many payouts.
+async def start_payout(session: AsyncSession, *, minimum: int, now: datetime) -> bool:
+    """All that is available to one provider whose account takes payouts is set aside to be sent. False: there is none.
 
     Set aside in the ledger before Stripe is asked: the same money cannot be sent twice. Without an account it stays.
     """
-    started = 0
     for found in await ledger.payable(session, minimum=minimum):
-        await accounts.lock(session, found.organisation_id)
         owner, currency = found.organisation_id, found.currency
-        amount = await ledger.available_of(session, owner, currency)  # once more, under the lock
-        held_back = await payouts.is_held_back(session, owner, currency, since=now - _HOLD_BACK)
-        if held_back or amount < minimum:
+        if await payouts.is_held_back(session, owner, currency, since=now - _HOLD_BACK):
             continue
+        await accounts.lock(session, owner)
+        amount = await ledger.available_of(session, owner, currency)  # once more, under the lock
         payout = Payout(new_id(), owner, currency, amount, "started", now)
-        if await payouts.insert(session, payout):
+        if amount >= minimum and await payouts.insert(session, payout):
             await ledger.post(session, transfer_started(payout.id, owner, currency, amount), now=now)
             log.info("payout.started", payout_id=payout.id, organisation_id=owner, amount=amount)
-            started += 1
-    return started
+            return True
+    return False
