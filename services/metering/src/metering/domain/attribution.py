@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from metering.domain.entry import ConsumerPart, Entry, GatewayObject, tag_list
 from metering.domain.errors import InvalidEntry
@@ -44,7 +46,12 @@ def is_ours(entry: Entry, namespace_tag: str) -> bool:
 
 def kept_tags(part: GatewayObject | ConsumerPart | None) -> list[str]:
     """The tags that attribution reads."""
-    return [tag for tag in tag_list(part) if tag.startswith(_KEPT_TAGS)]
+    return _kept(tuple(tag_list(part)))
+
+
+@lru_cache(maxsize=32_768)
+def _kept(tags: tuple[str, ...]) -> list[str]:
+    return [tag for tag in tags if tag.startswith(_KEPT_TAGS)]
 
 
 def attribute(entry: Entry) -> Attribution:
@@ -52,23 +59,48 @@ def attribute(entry: Entry) -> Attribution:
 
     The route's tags win over the service's (a route names its version), the consumer's own ids stand beside them.
     """
-    target = {**_by_name(tag_list(entry.service)), **_by_name(tag_list(entry.route))}
-    api_id, provider_org = _id(target.get("api"), "api tag"), _id(target.get("provider"), "provider tag")
-    version_id = _id(target["version"], "version tag") if "version" in target else None
+    api_id, provider_org, version_id = _target(tuple(tag_list(entry.service)), tuple(tag_list(entry.route)))
     if entry.consumer is None:
         return Attribution(api_id, provider_org, version_id, None, None, None, None, is_test=False)
-    consumer = _by_name(tag_list(entry.consumer))
+    payer = _payer(entry.consumer.custom_id, tuple(tag_list(entry.consumer)))
     credential = entry.authenticated_entity.id if entry.authenticated_entity else None
     return Attribution(
         api_id=api_id,
         provider_org=provider_org,
         version_id=version_id,
-        # A restricted key has a consumer of its own, whose tag names the subscription that pays.
-        subscription_id=_id(consumer.get("subscription") or entry.consumer.custom_id, "subscription id"),
-        plan_version_id=_id(consumer.get("plan"), "plan tag"),
-        consumer_org=_id(consumer.get("org"), "org tag"),
+        subscription_id=payer.subscription_id,
+        plan_version_id=payer.plan_version_id,
+        consumer_org=payer.consumer_org,
         key_id=_id(credential, "key id") if credential else None,
-        is_test=consumer.get("mode") == "test",
+        is_test=payer.is_test,
+    )
+
+
+class _Payer(NamedTuple):
+    subscription_id: str
+    plan_version_id: str
+    consumer_org: str
+    is_test: bool
+
+
+# The same few thousand consumers and services come again and again: their tags are read once.
+@lru_cache(maxsize=4_096)
+def _target(service: tuple[str, ...], route: tuple[str, ...]) -> tuple[str, str, str | None]:
+    tags = {**_by_name(service), **_by_name(route)}
+    version_id = _id(tags["version"], "version tag") if "version" in tags else None
+    return _id(tags.get("api"), "api tag"), _id(tags.get("provider"), "provider tag"), version_id
+
+
+@lru_cache(maxsize=32_768)
+def _payer(custom_id: str | None, tags: tuple[str, ...]) -> _Payer:
+    named = _by_name(tags)
+    # A restricted key has a consumer of its own, whose tag names the subscription that pays.
+    subscription_id = _id(named.get("subscription") or custom_id, "subscription id")
+    return _Payer(
+        subscription_id,
+        _id(named.get("plan"), "plan tag"),
+        _id(named.get("org"), "org tag"),
+        named.get("mode") == "test",
     )
 
 
