@@ -224,6 +224,11 @@ async def test_what_gateway_and_metering_say_is_shown(
     }
     listed = (await client.get("/v1/subscriptions", headers=globex())).json()
     assert listed["items"][0]["gateway"]["state"] == "live"
+    lifted = QuotaEvent.model_validate(quota | {"version": 3, "state": "ok", "used": 90, "limit": None})
+    async with worker_db.begin() as session:
+        await on_quota(session, lifted, now=NOON)
+    shown = (await client.get(f"/v1/subscriptions/{subscription_id}", headers=globex())).json()
+    assert shown["quota"]["limit"] is None
 
 
 async def test_lists_filter_and_page(

@@ -71,7 +71,7 @@ def _create_other_copies() -> None:
             subscription_id uuid NOT NULL,
             period text NOT NULL,
             version integer NOT NULL,
-            "limit" bigint NOT NULL,
+            "limit" bigint,
             used bigint NOT NULL,
             state text NOT NULL,
             until timestamptz,

@@ -70,7 +70,7 @@ class QuotaOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
     period: str
-    limit: int
+    limit: int | None
     used: int
     state: str
     until: datetime | None

@@ -16,7 +16,7 @@ class QuotaEvent(Incoming, topic="metering.quota.v1"):
 
     subscription_id: UUID
     period: str
-    limit: int
+    limit: int | None
     used: int
     state: str
     until: AwareDatetime | None = None

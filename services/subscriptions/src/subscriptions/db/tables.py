@@ -77,7 +77,7 @@ quota = Table(
     Column("subscription_id", Uuid, primary_key=True),
     Column("period", Text, primary_key=True),
     Column("version", Integer, nullable=False),
-    Column("limit", BigInteger, nullable=False),
+    Column("limit", BigInteger),
     Column("used", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     Column("until", _INSTANT),

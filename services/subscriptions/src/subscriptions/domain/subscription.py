@@ -114,7 +114,7 @@ class Quota:
     """What metering last said about a subscription's month. Shown only; the gateway hears it from metering."""
 
     period: str
-    limit: int
+    limit: int | None  # None: no quota any more
     used: int
     state: str
     until: datetime | None
