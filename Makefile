@@ -17,7 +17,7 @@ up: ; ./marketplace up
 down: ; ./marketplace down
 demo: ; ./marketplace demo
 test: ; ./marketplace test
-test-fast: ; $(PY) -m pytest -m "not e2e" tests/common tests/*/domain tests/architecture tests/contracts
+test-fast: ; $(PY) -m pytest tests/*/domain tests/architecture tests/contracts/test_events.py
 check: ; @$(PY) -m tests.architecture
 fmt: ; $(PY) -m ruff check --fix-only --quiet . marketplace && $(PY) -m ruff format . marketplace
 # These four want the service's environment, DATABASE_OWNER_URL and so on (see its README).
