@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from common.clock import Clock
 from common.db import Database
@@ -43,8 +44,13 @@ _POLL_MS = 250
 _POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _RESCAN_SECONDS = 5.0
+_STALLED_SECONDS = 15.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 log = get_logger()
+
+
+class Stalled(Exception):
+    """Fetches no longer come back, without any error: start again from what PostgreSQL holds."""
 
 
 class LogTruncated(Exception):
@@ -80,12 +86,14 @@ class RequestConsumer:
     _versions: VersionCache = field(default_factory=VersionCache)
     _months: set[date] = field(default_factory=set)
     _idle_told_at: float = 0.0
+    _began_at: float = 0.0
 
     async def begin(self, partitions: Sequence[int]) -> None:
         """Every partition is assigned and stands where PostgreSQL says; raises LogReplaced when that is another log."""
         assigned = [TopicPartition(self.reading.topic, partition) for partition in partitions]
         stored = await stored_positions(self.db, [self.reading.topic])
         starts = await resume(self.consumer, assigned, stored, cluster_id=self.cluster_id, service="metering")
+        starts |= await self._retained([tp for tp, offset in starts.items() if offset == 0])
         self.positions = {tp.partition: offset for tp, offset in starts.items()}
         async with self.db.begin() as session:
             await positions.adopt(
@@ -95,13 +103,26 @@ class RequestConsumer:
                 starts=self.positions,
                 now=self.clock.now(),
             )
+        self._began_at = time.time()
         HALTED.set(0)
+
+    async def _retained(self, unread: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where a partition that was never read can be begun: at its first record that retention has left."""
+        first: dict[TopicPartition, int] = (
+            dict(await self.consumer.beginning_offsets(unread)) if unread else {}
+        )
+        for partition, offset in first.items():
+            if offset > 0:
+                log.error("request_log.begins_late", partition=partition.partition, first=offset)
+            self.consumer.seek(partition, offset)
+        return first
 
     async def step(self) -> int:
         """Record what has gathered, at most for a batch's time and size; how many calls were new."""
         records = await self._gather()
         self._check_watermarks()
         if not records:
+            self._check_fetches()
             await self._tell_idle()
             return 0
         started = time.monotonic()
@@ -138,6 +159,13 @@ class RequestConsumer:
                 )
             lag += high - position
         LAG_RECORDS.set(lag)
+
+    def _check_fetches(self) -> None:
+        """Silence is told from being idle by the time of the last fetch, never by "no messages"."""
+        for partition in self.positions:
+            fetched_ms = self.consumer.last_poll_timestamp(TopicPartition(self.reading.topic, partition))
+            if time.time() - max((fetched_ms or 0) / 1000, self._began_at) > _STALLED_SECONDS:
+                raise Stalled(f"{self.reading.topic}[{partition}] was last fetched at {fetched_ms}")
 
     async def _record(self, records: Sequence[Any]) -> int:
         moves = self._moves(records)
@@ -235,7 +263,7 @@ async def consume_requests(
             reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed)
             try:
                 await _read(reader, cluster, leader, stop)
-            except LogReplaced as error:
+            except (LogReplaced, OffsetOutOfRangeError) as error:
                 HALTED.set(1)
                 log.critical(
                     "request_log.replaced",

@@ -13,14 +13,9 @@ import msgspec
 
 from metering.domain.attribution import attribute, is_ours, kept_tags
 from metering.domain.entry import (
-    AuthenticatedPart,
-    ConsumerPart,
     Entry,
     GatewayObject,
-    LatencyPart,
     Number,
-    RequestPart,
-    ResponsePart,
 )
 from metering.domain.errors import InvalidEntry
 
@@ -79,43 +74,36 @@ def parse(body: bytes, *, namespace: str) -> Parsed:
 
 
 def strip(entry: Entry) -> Entry:
-    """`entry` with checked values and nothing that the consumer does not read. Raises InvalidEntry."""
-    request = entry.request
+    """`entry` itself, with checked values and nothing that the consumer does not read. Raises InvalidEntry.
+
+    Changed in place: building its parts anew would double the cost of this path.
+    """
+    request, response, latencies, consumer = entry.request, entry.response, entry.latencies, entry.consumer
     if not _REQUEST_ID.fullmatch(request.id):
         raise InvalidEntry("no usable request id")
     if not _METHOD.fullmatch(request.method):
         raise InvalidEntry("no usable method")
-    if not 0 <= entry.response.status <= 999:
+    if not 0 <= response.status <= 999:
         raise InvalidEntry("status out of range")
     path = request.path if request.path is not None else request.uri or ""
-    consumer, service, route = entry.consumer, _kept(entry.service), _kept(entry.route)
-    return Entry(
-        started_at=_whole(entry.started_at, "started_at", limit=_YEAR_2200_MS),
-        request=RequestPart(
-            id=request.id,
-            method=request.method.upper(),
-            path=_text(path.partition("?")[0])[:_MAX_PATH],
-            size=_whole(request.size, "request size"),
-        ),
-        response=ResponsePart(
-            status=entry.response.status, size=_whole(entry.response.size, "response size")
-        ),
-        source="upstream" if entry.source == "upstream" else "gateway",
-        upstream_status=last_status(entry.upstream_status),
-        latencies=LatencyPart(
-            request=_latency(entry.latencies.request),
-            proxy=_latency(entry.latencies.proxy),
-            kong=_latency(entry.latencies.kong),
-        ),
-        service=service,
-        # The two bear the same tags as a rule; then one copy says it all.
-        route=None if route is None or (service is not None and route.tags == service.tags) else route,
-        consumer=ConsumerPart(custom_id=consumer.custom_id, tags=kept_tags(consumer)) if consumer else None,
-        authenticated_entity=AuthenticatedPart(entry.authenticated_entity.id)
-        if entry.authenticated_entity
-        else None,
-        usage_units=None if entry.usage_units is None else _whole(entry.usage_units, "usage_units"),
-    )
+    request.path, request.uri = _text(path.partition("?")[0])[:_MAX_PATH], None
+    request.method = request.method.upper()
+    request.size = _whole(request.size, "request size")
+    response.size = _whole(response.size, "response size")
+    entry.started_at = _whole(entry.started_at, "started_at", limit=_YEAR_2200_MS)
+    entry.source = "upstream" if entry.source == "upstream" else "gateway"
+    entry.upstream_status = last_status(entry.upstream_status)
+    if entry.usage_units is not None:
+        entry.usage_units = _whole(entry.usage_units, "usage_units")
+    latencies.request, latencies.proxy = _latency(latencies.request), _latency(latencies.proxy)
+    latencies.kong = _latency(latencies.kong)
+    if consumer is not None:
+        consumer.tags = kept_tags(consumer)
+    entry.service, entry.route = _kept(entry.service), _kept(entry.route)
+    # The two bear the same tags as a rule; then one copy says it all.
+    if entry.service is not None and entry.route is not None and entry.route.tags == entry.service.tags:
+        entry.route = None
+    return entry
 
 
 def last_status(value: str | int | None) -> int:
