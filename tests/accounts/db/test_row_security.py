@@ -34,6 +34,7 @@ async def a_founder(db: Database, name: str) -> tuple[User, Any]:
     actor = Actor(user_id=user.id, network=None)
     async with db.begin() as session:
         founded = await found_organisation(session, actor=actor, slug=name, name=name, now=NOON)
+    async with db.begin(Scope(organisation_id=founded.id)) as session:
         await make_access_token(
             session,
             actor=actor,

@@ -6,14 +6,15 @@ of the moments before there is such a token, or beside it.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
 from accounts.domain.user import normalised_email
-from common.db import Scope, set_scope
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from accounts.domain.user import Identity
 
 _SET = text("SELECT set_config(:name, :value, true)")
+_ORGANISATION = text("SELECT current_setting('app.organisation_id', true)")
 
 
 async def _prove(session: AsyncSession, name: str, value: str) -> None:
@@ -48,6 +50,10 @@ async def email(session: AsyncSession, address: str) -> None:
     await _prove(session, "app.email", normalised_email(address))
 
 
-async def founder(session: AsyncSession, organisation_id: UUID) -> None:
-    """The rest of the transaction acts for the organisation that it is about to insert."""
-    await set_scope(session, Scope(organisation_id=organisation_id))
+@asynccontextmanager
+async def founder(session: AsyncSession, organisation_id: UUID) -> AsyncIterator[None]:
+    """Inside the block the transaction acts for the organisation that it inserts; afterwards for its own again."""
+    own = await session.scalar(_ORGANISATION)
+    await _prove(session, "app.organisation_id", str(organisation_id))
+    yield  # an error ends the transaction, and every proof with it
+    await _prove(session, "app.organisation_id", own or "")

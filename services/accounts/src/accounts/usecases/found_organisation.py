@@ -29,18 +29,17 @@ async def found_organisation(
     """A new organisation whose first owner is the actor."""
     founded = organisation.found(new_id(), slug=slug, name=name, at=now)
     await proofs.user(session, actor.user_id)
-    await proofs.founder(session, founded.id)
-    if not await organisations.insert_if_absent(
-        session, founded
-    ):  # the unique index decides, not a prior read
-        raise SlugTaken(slug)
-    owner = Membership(organisation_id=founded.id, user_id=actor.user_id, role=Role.OWNER, created_at=now)
-    await memberships.insert_if_absent(session, owner)
-    entry = AuditEntry(
-        id=new_id(), at=now, actor=actor, organisation_id=founded.id, action="organisation.founded",
-        target_id=founded.id, after={"slug": slug, "name": name},
-    )  # fmt: skip
-    await audit.add(session, entry)
+    async with proofs.founder(session, founded.id):
+        # The unique index decides, not a prior read.
+        if not await organisations.insert_if_absent(session, founded):
+            raise SlugTaken(slug)
+        owner = Membership(organisation_id=founded.id, user_id=actor.user_id, role=Role.OWNER, created_at=now)
+        await memberships.insert_if_absent(session, owner)
+        entry = AuditEntry(
+            id=new_id(), at=now, actor=actor, organisation_id=founded.id, action="organisation.founded",
+            target_id=founded.id, after={"slug": slug, "name": name},
+        )  # fmt: skip
+        await audit.add(session, entry)
     await outbox.publish(session, OrganisationChanged.of(founded), now=now)
     ORGANISATIONS_FOUNDED.inc()
     AUDIT_ENTRIES.labels(entry.action).inc()
