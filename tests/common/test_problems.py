@@ -75,6 +75,26 @@ async def test_an_unexpected_error_tells_nothing_of_our_insides(client: httpx.As
     assert not re.search(r"hunter2|RuntimeError|Traceback|\.py", answer.text)
 
 
+@pytest.mark.parametrize("token", [True, False], ids=["known", "nobody"])
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "told"])
+async def test_a_body_that_would_fill_the_memory_is_refused_whoever_sends_it(
+    client: httpx.AsyncClient, *, token: bool, chunked: bool
+) -> None:
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 1
+            yield b" " * 1024 * 1024
+
+    if not token:
+        del client.headers["Authorization"]
+    answer = await client.post("/notes", content=chunks() if chunked else b" " * (9 * 1024 * 1024))
+    assert_problem(answer, 413, "REQUEST_TOO_LARGE")
+    assert sent < 12  # it was not read to its end
+
+
 async def test_a_character_that_cannot_be_stored_is_the_callers_mistake(client: httpx.AsyncClient) -> None:
     assert_problem(await client.post("/notes", json={"body": "a\x00b"}), 422, "VALIDATION_FAILED")
 

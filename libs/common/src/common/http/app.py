@@ -19,17 +19,20 @@ from common.http.tokens import TokenVerifier
 from common.settings import ServiceSettings
 from common.tracing import instrument
 
+# FastAPI reads a body before it asks who sends it: without a bound anybody could fill the memory.
+_MAX_BODY_BYTES = 8 * 1024 * 1024
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_service_app(
     *, name: str, settings: ServiceSettings, routers: Sequence[APIRouter], db: Database,
     clock: Clock | None = None, checks: Mapping[str, Check] | None = None, state: Mapping[str, Any] | None = None,
-    lifespan: Lifespan | None = None,
+    lifespan: Lifespan | None = None, max_body_bytes: int = _MAX_BODY_BYTES,
 ) -> FastAPI:  # fmt: skip
     """The application `name`: its routers, health, metrics, docs without a CDN, problem details, request ids, auth.
 
     `state` becomes attributes of `app.state`; `lifespan` runs inside the shared one. The database is closed at the end.
+    A longer body than `max_body_bytes` is refused before anybody reads it.
     """
 
     @asynccontextmanager
@@ -59,6 +62,6 @@ def create_service_app(
     for router in routers:
         app.include_router(router)
     add_error_handlers(app)
-    app.add_middleware(RequestContext, service=name)
+    app.add_middleware(RequestContext, service=name, max_body_bytes=max_body_bytes)
     instrument(app, settings=settings, service=name)
     return app

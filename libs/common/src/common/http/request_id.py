@@ -7,6 +7,7 @@ import time
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,8 +21,8 @@ _SAFE = re.compile(r"[A-Za-z0-9._-]{8,64}")
 class RequestContext:
     """Takes the gateway's request id or makes one, counts the request by its route, answers what was unforeseen."""
 
-    def __init__(self, app: ASGIApp, *, service: str) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp, *, service: str, max_body_bytes: int) -> None:
+        self._app, self._service, self._max_body_bytes = app, service, max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -43,7 +44,7 @@ class RequestContext:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, _bounded(scope, receive, self._max_body_bytes), send_with_id)
         except Exception as error:
             if status:  # too late for another answer: the server cuts the connection
                 raise
@@ -53,3 +54,19 @@ class RequestContext:
             route = getattr(scope.get("route"), "path", None) or "unmatched"
             HTTP_REQUESTS.labels(self._service, scope["method"], route, str(status or 500)).inc()
             HTTP_SECONDS.labels(self._service, scope["method"], route).observe(time.perf_counter() - started)
+
+
+def _bounded(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """`receive`, until the body is longer than `limit` bytes or says that it will be."""
+    told = Headers(scope=scope).get("content-length", "")
+    read = int(told) if told.isdigit() and int(told) > limit else 0
+
+    async def receive_bounded() -> Message:
+        nonlocal read
+        message: Message = {} if read > limit else await receive()
+        read += len(message.get("body", b""))
+        if read > limit:
+            raise HTTPException(413, f"The body is longer than {limit} bytes.")
+        return message
+
+    return receive_bounded
