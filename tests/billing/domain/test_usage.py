@@ -38,6 +38,22 @@ def test_only_calls_beyond_the_included_ones_are_charged_and_the_trace_says_how(
     assert line.during == NOVEMBER
 
 
+def test_calls_that_passed_after_the_quota_are_counted_and_never_billed() -> None:
+    sale = a_sale(a_phase(quota=1000))
+    (line,) = usage_lines(at("12-01"), [sale], [a_total(1350)], {}).lines
+    assert (line.quantity, line.amount, line.metered_total) == (900, 450, 1350)
+    assert line.trace[1] == {"step": "beyond_quota", "quantity": 350, "quota": 1000}
+    later = usage_lines(at("12-01"), [sale], [a_total(1400)], billed([line])).lines
+    assert [(line.quantity, line.amount) for line in later] in ([], [(0, 0)])
+
+
+def test_the_quota_counts_what_was_called_before_an_upgrade() -> None:
+    sale = a_sale(a_phase("11-01", "11-16"), a_phase("11-16", plan=UPGRADE, quota=250, included_requests=0))
+    totals = [a_total(200), a_total(120, plan=UPGRADE)]
+    lines = usage_lines(at("12-01"), [sale], totals, {}).lines
+    assert [line.quantity for line in lines] == [100, 50]
+
+
 def test_one_price_is_shown_as_unit_price() -> None:
     (line,) = usage_lines(at("12-01"), [a_sale()], [a_total(300)], {}).lines
     assert (line.quantity, line.unit_price, line.amount) == (200, "0.5", 100)

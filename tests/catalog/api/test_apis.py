@@ -44,6 +44,16 @@ async def test_a_broken_rule_is_told_with_its_code(client: AsyncClient, acme: Ca
         assert answer.json()["errors"]
 
 
+async def test_a_category_may_be_given_by_its_name(client: AsyncClient, acme: Caller) -> None:
+    for number, category in enumerate(("Finance", "finance", "AI & Machine Learning")):
+        body = an_api_body(slug=f"rates-{number}", category=category)
+        made = await client.post("/v1/apis", json=body, headers=acme())
+        assert made.status_code == 201, made.text
+        assert made.json()["category"] in ("finance", "ai-machine-learning")
+    edited = await client.patch(f"/v1/apis/{made.json()['id']}", json={"category": "Data"}, headers=acme())
+    assert edited.json()["category"] == "data"
+
+
 async def test_a_lone_surrogate_is_refused_not_stored(client: AsyncClient, acme: Caller) -> None:
     body = b'{"slug":"rates","name":"ra\\ud800tes","description":"long enough text","category":"finance",' \
            b'"base_url":"https://api.example.com"}'  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from accounts.api import access_tokens, admin, audit, me, members, organisations, tokens
@@ -39,6 +40,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checks={"oidc": connect_check(settings.oidc_discovery_url or settings.oidc_issuer)},
         state={
             "signer": signer,
+            "token_policy": tokens.TokenPolicy(
+                admins=settings.platform_admin_addresses,
+                issuer=settings.token_issuer,
+                ttl=timedelta(seconds=settings.token_ttl_seconds),
+            ),
             "oidc": OidcVerifier(keys=keys, issuer=settings.oidc_issuer, audience=settings.oidc_audience),
         },
     )

@@ -69,7 +69,11 @@ class IdempotentRequest:
         if self._key is not None:
             kept = jsonable_encoder(stored if stored is not None else out)
             values = {"caller": self._caller, "key": self._key, "status": status, "answer": json.dumps(kept)}
-            await self._session.execute(_STORE, values)
+            kept_rows = (await self._session.execute(_STORE, values)).rowcount  # type: ignore[attr-defined]
+            if (
+                kept_rows != 1
+            ):  # the scope was changed since the claim: failing beats a key that replays nothing
+                raise RuntimeError("the answer of an idempotent request could not be kept")
         return JSONResponse(jsonable_encoder(out), status_code=status)
 
 

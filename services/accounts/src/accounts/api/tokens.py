@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID
@@ -16,7 +17,6 @@ from accounts.domain.errors import (
     OrganisationSuspended,
 )
 from accounts.metrics import TOKENS_REFUSED
-from accounts.settings import Settings
 from accounts.usecases.exchange_token import exchange_token
 from common.errors import DomainError
 from common.http.auth import PublicCaller
@@ -25,6 +25,15 @@ from common.http.errors import error_responses
 from common.http.transaction import DatabaseDep
 
 router = APIRouter(tags=["tokens"])
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """How platform tokens are made here: who is an operator, what the issuer is called, how long a token lives."""
+
+    admins: frozenset[str]
+    issuer: str
+    ttl: timedelta
 
 
 class TokenRequest(BaseModel):
@@ -80,7 +89,7 @@ async def create_token(
     clock: ClockDep,
 ) -> TokenOut:
     """Exchange the token of an identity provider for a platform token. The first exchange makes the user."""
-    settings: Settings = request.app.state.settings
+    policy: TokenPolicy = request.app.state.token_policy
     try:
         issued = await exchange_token(
             db,
@@ -88,9 +97,9 @@ async def create_token(
             request.app.state.signer,
             subject_token=body.subject_token.get_secret_value(),
             organisation=body.organisation,
-            admins=settings.platform_admin_addresses,
-            issuer=settings.token_issuer,
-            ttl=timedelta(seconds=settings.token_ttl_seconds),
+            admins=policy.admins,
+            issuer=policy.issuer,
+            ttl=policy.ttl,
             now=clock.now(),
         )
     except DomainError as error:

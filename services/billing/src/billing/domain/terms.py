@@ -50,7 +50,10 @@ class UsagePrice:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """One plan version as sold. `fixed_fee` in minor units a month, `included_requests` a month."""
+    """One plan version as sold. `fixed_fee` in minor units a month, `included_requests` and `quota` a month.
+
+    `quota` is where calls stop (None: nowhere). A few pass while the stop travels; those are counted, never billed.
+    """
 
     name: str
     currency: str
@@ -59,6 +62,7 @@ class Terms:
     usage_price: UsagePrice
     first_period_allowance: Allowance = Allowance.FULL
     trial_days: int = 0
+    quota: int | None = None
 
 
 def read_terms(data: Mapping[str, Any]) -> Terms:
@@ -81,6 +85,7 @@ def read_terms(data: Mapping[str, Any]) -> Terms:
         usage_price=_read_usage_price(data.get("usage_price") or {"model": "flat"}),
         first_period_allowance=Allowance(allowance),
         trial_days=_whole(data.get("trial_days") or 0, "trial_days"),
+        quota=None if data.get("quota") is None else _whole(data["quota"], "quota"),
     )
 
 

@@ -37,12 +37,13 @@ class _Rated:
     terms: Terms
     parts: tuple[Period, ...]
     total: UsageTotal
+    within_quota: int
     included: int
     price: Price
 
     @property
     def overage(self) -> int:
-        return max(0, self.total.billable_calls - self.included)
+        return max(0, self.within_quota - self.included)
 
 
 def missing_terms(subscriptions: Sequence[SoldSubscription], totals: Sequence[UsageTotal]) -> list[Segment]:
@@ -159,10 +160,20 @@ def _rate(
             before = used.get(subscription.api_id, 0)
             time = sum(part.microseconds for part in parts)
             included = allowance(terms, microseconds=time, whole=month, used_before=before)
-            price = price_of(max(0, total.billable_calls - included), terms.usage_price)
-            result.append(_Rated(subscription, plan_version_id, terms, tuple(parts), total, included, price))
+            within = _within_quota(terms, total.billable_calls, used_before=before)
+            price = price_of(max(0, within - included), terms.usage_price)
+            result.append(
+                _Rated(subscription, plan_version_id, terms, tuple(parts), total, within, included, price)
+            )
             used[subscription.api_id] = before + total.billable_calls
     return result
+
+
+def _within_quota(terms: Terms, billable_calls: int, *, used_before: int) -> int:
+    """The calls up to the quota, which counts all of the month's calls to the API, under whatever terms."""
+    if terms.quota is None:
+        return billable_calls
+    return min(billable_calls, max(0, terms.quota - used_before))
 
 
 def _used_outside(
@@ -256,12 +267,14 @@ def _trace(rated: _Rated, before: UsageBilled) -> tuple[dict[str, Any], ...]:
     }
     included = {
         "step": "included",
-        "quantity": min(rated.included, total.billable_calls),
+        "quantity": min(rated.included, rated.within_quota),
         "allowance": rated.included,
     }
     steps = [_step(step) for step in rated.price.steps]
     rounded = {"step": "rounded", "exact": plain(rated.price.exact), "amount": rated.price.amount}
-    trace: list[dict[str, Any]] = [metered, included, *steps, rounded]
+    beyond = total.billable_calls - rated.within_quota
+    stopped = [{"step": "beyond_quota", "quantity": beyond, "quota": rated.terms.quota}] if beyond else []
+    trace: list[dict[str, Any]] = [metered, *stopped, included, *steps, rounded]
     if before.amount or before.quantity:
         trace.append({"step": "already_billed", "quantity": before.quantity, "amount": before.amount})
     return tuple(trace)

@@ -19,7 +19,7 @@ from catalog.api.bodies import (
 )
 from catalog.api.paging import id_after
 from catalog.api.rules import RulesDep
-from catalog.db import apis, organisations, search
+from catalog.db import apis, categories, organisations, search
 from catalog.db.search import Filters, Sort
 from catalog.domain.api import Api
 from catalog.domain.errors import (
@@ -59,7 +59,8 @@ async def list_apis(
     sort: Sort | None = None, limit: Limit = 12, cursor: Cursor = None, page: PageNumber = 1,
 ) -> ApiSearchPage:  # fmt: skip
     """Published APIs. Ordered by relevance when words are given, else featured ones first, then by calls."""
-    filters = Filters(words=q, category=category, tag=tag)
+    slug = await categories.find_slug(session, category) if category else None
+    filters = Filters(words=q, category=slug or category, tag=tag)
     order = sort or (Sort.RELEVANCE if filters.has_words else Sort.POPULAR)
     if order is Sort.RELEVANCE and not filters.has_words:
         order = Sort.POPULAR

@@ -1,6 +1,6 @@
 """Rows of `category`."""
 
-from sqlalchemy import select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.db.tables import category
@@ -13,6 +13,9 @@ async def list_all(session: AsyncSession) -> list[Category]:
     return [Category(row.slug, row.name) for row in rows]
 
 
-async def exists(session: AsyncSession, slug: str) -> bool:
-    """There is such a category."""
-    return await session.scalar(select(category.c.slug).where(category.c.slug == slug)) is not None
+async def find_slug(session: AsyncSession, slug_or_name: str) -> str | None:
+    """The slug of the category that is called so, in whatever case."""
+    wanted = slug_or_name.strip().lower()
+    named = or_(category.c.slug == wanted, func.lower(category.c.name) == wanted)
+    slug: str | None = await session.scalar(select(category.c.slug).where(named))
+    return slug

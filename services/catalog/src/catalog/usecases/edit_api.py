@@ -22,8 +22,11 @@ async def edit_api(
     """The API, which the caller has locked, with `changes` made to it."""
     refuse_when_frozen(api.status)
     edited = replace(api, **changes)
-    if edited.category != api.category and not await categories.exists(session, edited.category):
-        raise UnknownCategory(edited.category)
+    if edited.category != api.category:
+        category = await categories.find_slug(session, edited.category)
+        if category is None:
+            raise UnknownCategory(edited.category)
+        edited = replace(edited, category=category)
     if edited.base_url != api.base_url:
         edited = replace(edited, base_url=checked_base_url(edited.base_url, allow_loopback=allow_loopback))
     if edited == api:

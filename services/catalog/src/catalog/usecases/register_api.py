@@ -22,12 +22,13 @@ async def register_api(
     """The draft is its organisation's, and only it sees it. `organisation_slug` is what the caller's token says."""
     checked_slug(draft.slug)
     base_url = checked_base_url(draft.base_url, allow_loopback=allow_loopback)
-    if not await categories.exists(session, draft.category):
+    category = await categories.find_slug(session, draft.category)
+    if category is None:
         raise UnknownCategory(draft.category)
     provider = await _provider(session, draft.provider_organisation_id, slug=organisation_slug)
     if provider.status == "suspended":
         raise OrganisationSuspended
-    created = replace(draft, base_url=base_url, provider_slug=provider.slug)
+    created = replace(draft, base_url=base_url, category=category, provider_slug=provider.slug)
     if not await apis.insert_if_absent(session, created):  # the unique index decides, not a prior read
         raise SlugTaken(draft.slug)
     await outbox.publish(session, ApiChanged.of(created), now=created.created_at)
