@@ -91,16 +91,27 @@ def test_with_accounts_stopped_the_others_go_on(stack: Stack) -> None:
 
 
 def test_a_crashed_process_is_restarted_and_it_is_said(stack: Stack) -> None:
-    before = stack.state["processes"]["catalog"]
+    _kill_and_await(stack, "catalog")
+    assert any("catalog ended (signal SIGKILL)" in line for line in stack.state["lines"])
+
+
+def test_a_broker_that_forgot_everything_is_named_and_the_demo_goes_on(stack: Stack) -> None:
+    _kill_and_await(stack, "kafka")
+    stack.demo()
+    assert '"event": "broker.replaced"' in (stack.run / "logs" / "metering.log").read_text()
+
+
+def _kill_and_await(stack: Stack, name: str) -> None:
+    before = stack.state["processes"][name]
     os.kill(before["pid"], signal.SIGKILL)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        after = stack.state["processes"]["catalog"]
+        after = stack.state["processes"][name]
         if after["pid"] != before["pid"] and after["ready"]:
-            break
+            assert after["restarts"] == before["restarts"] + 1
+            return
         time.sleep(0.1)
-    assert after["restarts"] == before["restarts"] + 1
-    assert any("catalog ended (signal SIGKILL)" in line for line in stack.state["lines"])
+    raise AssertionError(f"{name} did not come back")
 
 
 def test_down_leaves_no_process_and_no_port_and_up_finds_everything_again(stack: Stack) -> None:
