@@ -121,7 +121,7 @@ def _by_service(metrics: str) -> str:
     """The samples with their labels in the order in which they are declared."""
     order = ("service", "method", "route", "status")
     found = []
-    for labels in re.findall(r"marketplace_http_requests_total\{(.*?)\}", metrics):
+    for labels in re.findall(r"marketplace_http_requests_total\{(.*)\} ", metrics):
         values = dict(re.findall(r'(\w+)="(.*?)"', labels))
         found.append(",".join(f'{name}="{values[name]}"' for name in order))
     return "\n".join(found)

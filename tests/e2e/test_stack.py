@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Stack
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 SERVICES = {"accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync"}
 
 
