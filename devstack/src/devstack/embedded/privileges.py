@@ -56,9 +56,12 @@ def readable_copy(source: Path, target: Path) -> Path:
     if not is_root() or walkable(source.resolve()):
         return source
     if not target.exists():
-        part = target.with_name(target.name + ".part")
+        part = target.with_name(f"{target.name}.{os.getpid()}")
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(source, part, symlinks=True)
         part.chmod(0o755)
-        part.rename(target)
+        try:
+            part.rename(target)
+        except OSError:  # another process was faster
+            shutil.rmtree(part, ignore_errors=True)
     return target

@@ -24,6 +24,8 @@ from devstack.stack.roles import ROLES
 
 console = Console(stderr=True, highlight=False)
 _STOP_SECONDS = 60.0
+# The tests of a whole stack stay together in one of them.
+_TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup"]
 
 
 def running(layout: Layout) -> states.StackState | None:
@@ -176,10 +178,9 @@ def service(name: str, arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests; the exit code is pytest's."""
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=Layout().home, check=False
-    ).returncode
+    """Run the tests, all of them in two processes; the exit code is pytest's."""
+    command = [sys.executable, "-m", "pytest", *(arguments or _TWO_PROCESSES)]
+    return subprocess.run(command, cwd=Layout().home, check=False).returncode
 
 
 def check() -> int:
