@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.deploy.facts import ROOT, SERVICES, missing_and_unknown, variables
+from tests.deploy.facts import ROOT, SERVICES, WORKER_PORT, missing_and_unknown, variables
 
 Compose = dict[str, Any]
 _PINNED = re.compile(r":v?\d+\.\d+")
@@ -80,6 +80,20 @@ def processes(compose: Compose) -> Iterator[str]:
         yield from _migration(compose, service.folder)
 
 
+def doors(compose: Compose) -> Iterator[str]:
+    """Every worker, and no API, opens a door to the network, and its health check asks there."""
+    for service in SERVICES:
+        name = f"{service.folder}-worker"
+        worker = compose["services"].get(name, {})
+        given = environment_of(worker)
+        if given.get("WORKER_PORT") != str(WORKER_PORT) or given.get("WORKER_HOST") != "0.0.0.0":
+            yield f"{name}: has no door at {WORKER_PORT}"
+        if f":{WORKER_PORT}/livez" not in str(worker.get("healthcheck", {}).get("test")):
+            yield f"{name}: the health check does not ask /livez at {WORKER_PORT}"
+        if "WORKER_PORT" in environment_of(compose["services"].get(service.folder, {})):
+            yield f"{service.folder}: WORKER_PORT is the worker's alone"
+
+
 def _migration(compose: Compose, folder: str) -> Iterator[str]:
     job = compose["services"].get(f"{folder}-migrate", {})
     if set(environment_of(job)) != {"DATABASE_OWNER_URL"}:
@@ -134,8 +148,7 @@ def order(compose: Compose) -> Iterator[str]:
                 and services[target].get("restart") != _RUNS_ONCE
             ):
                 yield f"{name}: waits until {target} ends, which is restarted"
-        runs_on = service.get("restart") != _RUNS_ONCE and not name.endswith("-worker")
-        if runs_on and "healthcheck" not in service:
+        if service.get("restart") != _RUNS_ONCE and "healthcheck" not in service:
             yield f"{name}: has no health check"
 
 
@@ -198,7 +211,7 @@ def gateway(compose: Compose) -> Iterator[str]:
 
 
 CHECKS: list[Callable[[Compose], Iterator[str]]] = [
-    settings, secrets, processes, images, ports, order, volumes, addresses, gateway,
+    settings, secrets, processes, doors, images, ports, order, volumes, addresses, gateway,
 ]  # fmt: skip
 
 

@@ -34,6 +34,8 @@ SERVICES = [
     Service("kong-sync", 8105),
     Service("accounts", 8106),
 ]
+# Where every worker has its door: each is alone in its container.
+WORKER_PORT = 8109
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import utils as validating
 
-from tests.deploy.facts import ROOT, SERVICES, Service, missing_and_unknown, variables
+from tests.deploy.facts import ROOT, SERVICES, WORKER_PORT, Service, missing_and_unknown, variables
 
 Manifest = dict[str, Any]
 VERSION = "1.37"
@@ -227,6 +227,40 @@ def processes(tree: Tree) -> Iterator[str]:
                 yield f"{found.where}: the Service does not lead to port {service.port}"
 
 
+def doors(tree: Tree) -> Iterator[str]:
+    """Every worker, and no API, has a door that probes ask; Prometheus is told the port of each and let in there."""
+    for service in SERVICES:
+        shared = _data(tree, "base/shared", "marketplace")
+        for found in tree.of(service, "Deployment"):
+            given = {e["name"]: e.get("value") for e in found.container.get("env", [])}
+            named = {p["name"]: p["containerPort"] for p in found.container.get("ports", [])}
+            if found.name == service.folder:
+                port = service.port
+                if "WORKER_PORT" in given:
+                    yield f"{found.where}: WORKER_PORT is the worker's alone"
+            else:
+                port = WORKER_PORT
+                open_to_all = shared.get("WORKER_HOST") == "0.0.0.0"
+                if (given.get("WORKER_PORT"), named, open_to_all) != (str(port), {"door": port}, True):
+                    yield f"{found.where}: has no door at {port}"
+                for probe in ("startupProbe", "livenessProbe"):
+                    if found.container.get(probe, {}).get("httpGet") != {"path": "/livez", "port": "door"}:
+                        yield f"{found.where}: {probe} does not ask /livez at the door"
+            told = found.manifest["spec"]["template"]["metadata"].get("annotations", {})
+            wanted = {"scrape": "true", "port": str(port), "path": "/metrics"}
+            if told != {f"prometheus.io/{name}": value for name, value in wanted.items()}:
+                yield f"{found.where}: Prometheus is not told to ask /metrics at {port}"
+        for found in tree.of(service, "NetworkPolicy"):
+            asking = [
+                rule["from"]
+                for rule in found.manifest["spec"]["ingress"]
+                if {"port": WORKER_PORT} in rule["ports"]
+            ]
+            monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+            if asking != [[monitoring]]:
+                yield f"{found.where}: does not let Prometheus alone in at {WORKER_PORT}"
+
+
 def _workload_labels(tree: Tree, service: Service) -> dict[str, dict[str, str]]:
     return {w.name: w.manifest["spec"]["template"]["metadata"]["labels"] for w in tree.workloads(service)}
 
@@ -291,7 +325,8 @@ def security(tree: Tree) -> Iterator[str]:
 
 
 CHECKS: list[Callable[[Tree], Iterator[str]]] = [
-    schemas, kustomizations, completeness, settings, migrations, processes, selectors, references, security,
+    schemas, kustomizations, completeness, settings, migrations, processes, doors, selectors, references,
+    security,
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.deploy.compose import Compose, findings, variables_used
-from tests.deploy.facts import ROOT, SERVICES, variables
+from tests.deploy.facts import ROOT, SERVICES, WORKER_PORT, variables
 
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
@@ -59,6 +59,12 @@ MUTATIONS: list[tuple[Callable[[Compose], None], str]] = [
     (_set("services/kong-sync-bootstrap", None), "kong-sync-bootstrap is missing"),
     (_set("services/catalog/command", ["python", "-m", "catalog"]), "does not serve catalog"),
     (_set("services/catalog-worker/command", ["python", "-m", "catalog.wörker"]), "does not run catalog.worker"),
+    (_set("services/catalog-worker/environment/WORKER_PORT", None), "catalog-worker: has no door at 8109"),
+    (_set("services/catalog-worker/environment/WORKER_HOST", "127.0.0.1"), "catalog-worker: has no door at 8109"),
+    (_set("services/catalog-worker/healthcheck/test", ["CMD", "true"]), "does not ask /livez at 8109"),
+    (_set("services/catalog-worker/healthcheck", None), "catalog-worker: has no health check"),
+    (_set("services/catalog/environment/WORKER_PORT", "8109"), "catalog: WORKER_PORT is the worker's alone"),
+    (_set("services/catalog/environment/WORKER_HOST", None), "WORKER_HOST is not given, and its default is this"),
     (_set("services/metering-migrate/command", ["alembic"]), "does not migrate metering"),
     (_set("services/metering-migrate/environment/DATABASE_URL", "x"), "more or less than DATABASE_OWNER_URL"),
     (_set("services/metering/depends_on/metering-migrate", None), "metering: does not wait for metering-migrate"),
@@ -112,12 +118,13 @@ def test_the_example_names_every_variable_and_holds_no_secret() -> None:
     assert [name for name in named if name not in optional and named[name]] == []
 
 
-def test_prometheus_scrapes_every_service_and_kong() -> None:
+def test_prometheus_scrapes_every_service_every_worker_and_kong() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
     targets = {
         t for job in config["scrape_configs"] for group in job["static_configs"] for t in group["targets"]
     }
-    assert targets == {f"{s.folder}:{s.port}" for s in SERVICES} | {"kong:8100"}
+    apis = {f"{s.folder}:{s.port}" for s in SERVICES}
+    assert targets == apis | {f"{s.folder}-worker:{WORKER_PORT}" for s in SERVICES} | {"kong:8100"}
 
 
 def test_grafana_reads_prometheus_where_compose_runs_it() -> None:

@@ -95,6 +95,16 @@ MUTATIONS = [
     ("base/accounts/api.yaml", "the container's ports are", "containerPort: 8106", "containerPort: 8107"),
     ("base/accounts/api.yaml", "readinessProbe does not ask /readyz", "path: /readyz", "path: /health"),
     ("base/accounts/worker.yaml", "does not run accounts.worker", "accounts.worker", "accounts.main"),
+    ("base/accounts/worker.yaml", "has no door at 8109", 'value: "8109"', 'value: "8110"'),
+    ("base/accounts/worker.yaml", "has no door at 8109", "containerPort: 8109", "containerPort: 8110"),
+    ("base/shared/configmap.yaml", "has no door at 8109", "0.0.0.0", "127.0.0.1"),
+    ("base/shared/configmap.yaml", "WORKER_HOST is not given", '  WORKER_HOST: "0.0.0.0"\n', ""),
+    ("base/accounts/worker.yaml", "livenessProbe does not ask", "livenessProbe:", "readinessProbe:"),
+    ("base/accounts/worker.yaml", "startupProbe does not ask", "path: /livez", "path: /readyz"),
+    ("base/accounts/api.yaml", "WORKER_PORT is the worker's", "name: REDIS_URL", "name: WORKER_PORT"),
+    ("base/accounts/api.yaml", "not told to ask /metrics at 8106", 'port: "8106"', 'port: "8109"'),
+    ("base/accounts/worker.yaml", "not told to ask /metrics at 8109", 'scrape: "true"', 'scrape: "false"'),
+    ("base/accounts/networkpolicy.yaml", "Prometheus alone in at 8109", "{port: 8109}", "{port: 8110}"),
     (
         "base/accounts/service.yaml",
         "selects ['accounts-worker']",
@@ -171,8 +181,9 @@ def test_the_readme_names_every_key_of_every_secret() -> None:
     tree = Tree.read(K8S)
     for service in SERVICES:
         for workload in tree.workloads(service):
-            for entry in workload.container["env"]:
-                key = entry["valueFrom"]["secretKeyRef"]
+            for key in (
+                e["valueFrom"]["secretKeyRef"] for e in workload.container["env"] if "valueFrom" in e
+            ):
                 assert key["name"] == service.folder
                 assert f"`{key['key']}`" in readme, (service.folder, key["key"])
 

@@ -42,6 +42,9 @@ class ServiceSettings(BaseSettings):
     )
     token_issuer: str = Field(validation_alias="TOKEN_ISSUER")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
+    # The worker's own door, where it is a process of its own; beside the API there is none. Without a port: no door.
+    worker_host: str = Field(default="127.0.0.1", validation_alias="WORKER_HOST")
+    worker_port: int | None = Field(default=None, ge=1, le=65_535, validation_alias="WORKER_PORT")
     otlp_endpoint: str | None = Field(default=None, validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT")
     enable_kong: bool = Field(default=True, validation_alias="ENABLE_KONG")
     enable_billing: bool = Field(default=True, validation_alias="ENABLE_BILLING")

@@ -7,8 +7,11 @@ from fastapi import FastAPI
 from common.settings import ServiceSettings
 
 
-def instrument(app: FastAPI, *, settings: ServiceSettings, service: str) -> None:
-    """Requests, SQL, outgoing HTTP and Kafka records of this process are traced, when an endpoint is set."""
+def instrument(app: FastAPI | None, *, settings: ServiceSettings, service: str) -> None:
+    """SQL, outgoing HTTP, Kafka records and the requests to `app` are traced, when an endpoint is set.
+
+    A worker has no `app`. Once in a process: API and worker in one are instrumented by the API.
+    """
     if settings.otlp_endpoint is None:
         return
     # Imported here: a second of start-up that a process without traces need not pay.
@@ -26,7 +29,8 @@ def instrument(app: FastAPI, *, settings: ServiceSettings, service: str) -> None
     exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    FastAPIInstrumentor.instrument_app(app, excluded_urls="livez,readyz,health,metrics")
+    if app is not None:
+        FastAPIInstrumentor.instrument_app(app, excluded_urls="livez,readyz,health,metrics")
     AsyncPGInstrumentor().instrument()  # type: ignore[no-untyped-call]
     HTTPXClientInstrumentor().instrument()
     AIOKafkaInstrumentor().instrument()
