@@ -8,6 +8,7 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from common.db import Database
+from common.pagination import encode_cursor
 from tests.catalog.conftest import Caller
 from tests.catalog.factories import a_document, a_document_text, publish, register
 from tests.support.outbox import outbox_events
@@ -142,6 +143,11 @@ async def test_endpoints_come_in_pages_in_the_document_s_order(client: AsyncClie
         seen += [item["path"] for item in page.json()["items"]]
         cursor = page.json()["next_cursor"]
     assert seen == list(paths)
+    for forged in ("x", *map(encode_cursor, ("x", None, -1, 2**31, 2**63 - 1))):
+        answer = await client.get(
+            f"/v1/apis/{api_id}/versions/v1/endpoints", params={"cursor": forged}, headers=acme()
+        )
+        assert answer.status_code == 422, forged
 
 
 async def test_others_do_not_see_where_calls_are_sent(client: AsyncClient, acme: Caller) -> None:

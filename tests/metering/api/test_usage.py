@@ -10,6 +10,7 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from common.db import Database, Scope
+from common.pagination import encode_cursor
 from metering.consumers.version import VersionEvent, on_version
 from metering.main import create_app
 from metering.settings import Settings
@@ -180,9 +181,19 @@ async def test_requests_are_paged_newest_first_and_filtered(client: AsyncClient,
         len((await get(client, "requests", consumer, status="4xx", subscription_id=SUBSCRIPTION))["items"])
         == 2
     )
-    for cursor in ("nonsense", "WzEsMl0"):
+    for cursor in ("nonsense", "WzEsMl0", encode_cursor("0001-01-01T00:00:00+14:00", "x")):
         answer = await client.get("/v1/usage/requests", headers=consumer, params={"cursor": cursor})
         assert answer.status_code == 422
+
+
+async def test_a_forged_cursor_of_quotas_is_the_caller_s_mistake(
+    client: AsyncClient, tokens: TokenMaker
+) -> None:
+    for cursor in ("nonsense", encode_cursor("x"), encode_cursor(None), encode_cursor(7), encode_cursor()):
+        answer = await client.get(
+            "/v1/usage/quota", headers=as_member(tokens, CONSUMER_ORG), params={"cursor": cursor}
+        )
+        assert answer.status_code == 422, cursor
 
 
 @pytest.mark.usefixtures("recorded")

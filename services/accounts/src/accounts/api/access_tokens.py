@@ -11,7 +11,6 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from starlette.responses import JSONResponse
 
 from accounts.api.actor import actor_of
-from accounts.api.paging import page_of, position
 from accounts.db import access_tokens, proofs
 from accounts.domain.access_token import SECRET_BYTES
 from accounts.domain.errors import AccessTokenNotFound, ExpiryInThePast
@@ -22,7 +21,7 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit
+from common.pagination import Cursor, Limit, id_after, page_of
 
 router = APIRouter(tags=["access tokens"])
 
@@ -101,7 +100,7 @@ async def list_access_tokens(
 ) -> AccessTokenPage:
     """Your own tokens, in every organisation."""
     await proofs.user(session, caller.user_id)
-    found = await access_tokens.list_of_user(session, caller.user_id, after=position(cursor), limit=limit + 1)
+    found = await access_tokens.list_of_user(session, caller.user_id, after=id_after(cursor), limit=limit + 1)
     shown, next_cursor = page_of(found, limit=limit, key=lambda t: t.id)
     return AccessTokenPage(items=[AccessTokenOut.model_validate(t) for t in shown], next_cursor=next_cursor)
 

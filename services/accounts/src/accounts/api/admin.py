@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict
 
 from accounts.api.actor import actor_of
 from accounts.api.audit import audit_page
-from accounts.api.paging import page_of, position
 from accounts.api.schemas import AuditPage, OrganisationOut, OrganisationPage
 from accounts.db import audit, organisations, users
 from accounts.domain.errors import OrganisationNotFound
@@ -20,7 +19,7 @@ from common.http.auth import PlatformAdmin
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit
+from common.pagination import Cursor, Limit, id_after, page_of
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
 
@@ -49,7 +48,7 @@ async def list_every_organisation(
     _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> OrganisationPage:
     """Every organisation."""
-    found = await organisations.list_page(session, after=position(cursor), limit=limit + 1)
+    found = await organisations.list_page(session, after=id_after(cursor), limit=limit + 1)
     shown, next_cursor = page_of(found, limit=limit, key=lambda o: o.id)
     return OrganisationPage(items=[OrganisationOut.model_validate(o) for o in shown], next_cursor=next_cursor)
 
@@ -81,7 +80,7 @@ async def list_users(
     _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> UserPage:
     """Every person who has signed in."""
-    found = await users.list_page(session, after=position(cursor), limit=limit + 1)
+    found = await users.list_page(session, after=id_after(cursor), limit=limit + 1)
     shown, next_cursor = page_of(found, limit=limit, key=lambda u: u.id)
     return UserPage(items=[UserOut.model_validate(u) for u in shown], next_cursor=next_cursor)
 
@@ -91,5 +90,5 @@ async def list_every_audit_entry(
     _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> AuditPage:
     """Who did what, in every organisation, the newest first."""
-    found = await audit.list_page(session, organisation_id=None, before=position(cursor), limit=limit + 1)
+    found = await audit.list_page(session, organisation_id=None, before=id_after(cursor), limit=limit + 1)
     return audit_page(found, limit=limit)

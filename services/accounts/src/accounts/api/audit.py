@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
-from accounts.api.paging import page_of, position
 from accounts.api.schemas import AuditEntryOut, AuditPage
 from accounts.db import audit
 from common.http.auth import OrganisationAdmin
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit
+from common.pagination import Cursor, Limit, id_after, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +46,6 @@ async def list_audit_entries(
 ) -> AuditPage:
     """Who did what in your organisation, the newest first."""
     found = await audit.list_page(
-        session, organisation_id=caller.organisation_id, before=position(cursor), limit=limit + 1
+        session, organisation_id=caller.organisation_id, before=id_after(cursor), limit=limit + 1
     )
     return audit_page(found, limit=limit)

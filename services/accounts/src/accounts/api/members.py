@@ -10,7 +10,6 @@ from pydantic import BaseModel, StringConstraints
 from starlette.responses import JSONResponse
 
 from accounts.api.actor import actor_of
-from accounts.api.paging import page_of, position
 from accounts.api.schemas import MemberOut
 from accounts.db import memberships
 from accounts.domain.errors import (
@@ -30,7 +29,7 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit
+from common.pagination import Cursor, Limit, id_after, page_of
 
 if TYPE_CHECKING:
     from accounts.db.memberships import Colleague
@@ -89,7 +88,7 @@ async def list_members(
 ) -> MemberPage:
     """Your colleagues."""
     found = await memberships.list_colleagues(
-        session, _own(organisation_id, caller), after=position(cursor), limit=limit + 1
+        session, _own(organisation_id, caller), after=id_after(cursor), limit=limit + 1
     )
     shown, next_cursor = page_of(found, limit=limit, key=lambda c: c.membership.user_id)
     return MemberPage(items=[_out(c) for c in shown], next_cursor=next_cursor)

@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse
 
 from accounts.api.actor import actor_of
-from accounts.api.paging import page_of, position
 from accounts.api.schemas import Name, OrganisationOut, OrganisationPage, Website
 from accounts.db import organisations, proofs
 from accounts.domain.errors import InvalidSlug, OrganisationNotFound, SlugTaken
@@ -23,7 +22,7 @@ from common.http.errors import error_responses
 from common.http.etag import IfMatch, etag
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit
+from common.pagination import Cursor, Limit, id_after, page_of
 
 router = APIRouter(tags=["organisations"])
 
@@ -73,7 +72,7 @@ async def list_organisations(
 ) -> OrganisationPage:
     """The organisations that you belong to."""
     await proofs.user(session, caller.user_id)
-    found = await organisations.list_of_user(session, caller.user_id, after=position(cursor), limit=limit + 1)
+    found = await organisations.list_of_user(session, caller.user_id, after=id_after(cursor), limit=limit + 1)
     shown, next_cursor = page_of(found, limit=limit, key=lambda o: o.id)
     return OrganisationPage(items=[OrganisationOut.model_validate(o) for o in shown], next_cursor=next_cursor)
 

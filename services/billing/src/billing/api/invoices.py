@@ -10,7 +10,6 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from billing.api.dependencies import OptionsDep, StripeDep, WorkerDatabase
-from billing.api.pages import after_id
 from billing.clients.stripe import StripeUnavailable
 from billing.db import invoices
 from billing.domain.errors import CardDeclined, InvoiceNotFound, InvoiceNotPayable, PaymentFailed
@@ -22,7 +21,7 @@ from common.http.auth import FinanceManager, Member
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import DatabaseDep, Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 
 router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
 
@@ -114,7 +113,7 @@ async def list_invoices(
     caller: Member, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> InvoicePage:
     """The organisation's invoices."""
-    found = await invoices.list_of(session, caller.organisation_id, after=after_id(cursor), limit=limit + 1)
+    found = await invoices.list_of(session, caller.organisation_id, after=id_after(cursor), limit=limit + 1)
     more = len(found) > limit
     return InvoicePage(
         items=[InvoiceOut.of(invoice) for invoice in found[:limit]],

@@ -8,11 +8,10 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel
 
 from billing.api.dependencies import OptionsDep
-from billing.api.pages import after_id
 from billing.db import ledger
 from common.http.auth import PlatformAdmin
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 
 router = APIRouter(prefix="/v1/ledger", tags=["ledger"])
 
@@ -77,7 +76,7 @@ async def list_entries(
     cursor: Cursor = None,
 ) -> EntryPage:
     """What was booked; of one invoice when it is named."""
-    found = await ledger.list_entries(session, after=after_id(cursor), invoice_id=invoice_id, limit=limit + 1)
+    found = await ledger.list_entries(session, after=id_after(cursor), invoice_id=invoice_id, limit=limit + 1)
     more = len(found) > limit
     items = [
         EntryOut.model_validate({name: getattr(entry, name) for name in EntryOut.model_fields})

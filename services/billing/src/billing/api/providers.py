@@ -9,7 +9,6 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, BaseModel, Field
 
 from billing.api.dependencies import OptionsDep, StripeDep, WorkerDatabase
-from billing.api.pages import after_id
 from billing.clients.stripe import StripeUnavailable
 from billing.db import accounts, ledger, payouts
 from billing.db.accounts import BillingAccount
@@ -21,7 +20,7 @@ from common.http.auth import FinanceManager, Member
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 
 router = APIRouter(prefix="/v1", tags=["providers"])
 
@@ -147,7 +146,7 @@ async def list_payouts(
     caller: Member, session: Transaction, limit: Limit = 20, cursor: Cursor = None
 ) -> PayoutPage:
     """The organisation's payouts."""
-    found = await payouts.list_of(session, caller.organisation_id, after=after_id(cursor), limit=limit + 1)
+    found = await payouts.list_of(session, caller.organisation_id, after=id_after(cursor), limit=limit + 1)
     more = len(found) > limit
     items = [
         PayoutOut(

@@ -17,7 +17,6 @@ from catalog.api.bodies import (
     FacetsOut,
     ProviderPageOut,
 )
-from catalog.api.paging import id_after
 from catalog.api.rules import RulesDep
 from catalog.db import apis, categories, organisations, search
 from catalog.db.search import Filters, Sort
@@ -44,7 +43,7 @@ from common.http.etag import IfMatch, etag, require_match
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
 from common.ids import new_id
-from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor, id_after
 
 router = APIRouter(tags=["apis"])
 Words = Annotated[str | None, Query(max_length=200, description="Words to search for.")]

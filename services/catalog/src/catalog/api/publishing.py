@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Response
 from pydantic import StringConstraints
 
 from catalog.api.bodies import ApiOut, ApiPage, Body, Text
-from catalog.api.paging import id_after
 from catalog.api.rules import RulesDep
 from catalog.db import apis
 from catalog.domain.errors import ApiNotFound, InvalidTransition, NothingToPublish, OrganisationSuspended
@@ -19,7 +18,7 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.etag import IfMatch, etag, require_match
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 
 router = APIRouter(tags=["publishing"])
 _ERRORS = error_responses(

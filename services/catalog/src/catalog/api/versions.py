@@ -50,7 +50,7 @@ from common.http.errors import error_responses
 from common.http.idempotency import Idempotency
 from common.http.transaction import DatabaseDep, Transaction
 from common.ids import new_id
-from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, number_after
 
 router = APIRouter(tags=["versions"])
 _DOCUMENT_BODY: dict[str, Any] = {
@@ -182,7 +182,7 @@ async def list_endpoints(
     """What can be called, in the document's order."""
     api = await visible_api(session, api_id, caller)
     found = await versions.get(session, api.id, version)
-    after = int(decode_cursor(cursor, parts=1)[0] or 0) if cursor else None
+    after = number_after(cursor)
     page = await documents.list_endpoints(session, found.id, after=after, limit=limit + 1)
     more = encode_cursor(page[limit - 1][0]) if len(page) > limit else None
     return EndpointPage(items=[EndpointOut.of(endpoint) for _, endpoint in page[:limit]], next_cursor=more)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.errors import Invalid
 from common.http.auth import Member
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor, id_after, not_ours
 from metering.api.ranges import FiltersDep, RangeDep
 from metering.api.schemas import (
     BucketOut,
@@ -97,11 +96,9 @@ async def list_requests(
 def _after(cursor: str) -> tuple[datetime, str]:
     at, request_id = decode_cursor(cursor, parts=2)
     try:
-        return datetime.fromisoformat(str(at)), str(request_id)
-    except ValueError as error:
-        raise Invalid(
-            "This cursor is not one of ours: take `next_cursor` of the page before.", field="cursor"
-        ) from error
+        return datetime.fromisoformat(str(at)).astimezone(UTC), str(request_id)
+    except (ValueError, OverflowError):
+        raise not_ours() from None
 
 
 @router.get("/v1/usage/quota")
@@ -111,7 +108,7 @@ async def list_quotas(
 ) -> QuotasOut:  # fmt: skip
     """This month's quota of each running subscription, yours and those to your APIs."""
     month = month_of(clock.now())
-    after = UUID(str(decode_cursor(cursor, parts=1)[0])) if cursor else None
+    after = id_after(cursor)
     rows = await quotas.list_quotas(
         session, month=month, subscription_id=subscription_id, after=after, limit=limit + 1
     )

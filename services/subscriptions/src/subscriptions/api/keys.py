@@ -11,9 +11,8 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 from subscriptions.api.bodies import KeyCreate, KeyOut, KeyPage, KeyRotate, NewKeyOut, RotatedKeyOut
-from subscriptions.api.paging import id_after
 from subscriptions.db import keys, subscriptions
 from subscriptions.domain.api_key import RANDOM_BYTES, ApiKey
 from subscriptions.domain.errors import (

@@ -15,7 +15,7 @@ from common.http.errors import error_responses
 from common.http.etag import IfMatch, etag, require_match
 from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, encode_cursor
+from common.pagination import Cursor, Limit, encode_cursor, id_after
 from subscriptions.api.bodies import (
     NewKeyOut,
     StatusChange,
@@ -24,7 +24,6 @@ from subscriptions.api.bodies import (
     SubscriptionOut,
     SubscriptionPage,
 )
-from subscriptions.api.paging import id_after
 from subscriptions.db import copies, subscriptions
 from subscriptions.domain.api_key import RANDOM_BYTES
 from subscriptions.domain.errors import (
