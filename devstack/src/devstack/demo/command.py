@@ -18,37 +18,70 @@ from typing import Any
 import httpx
 
 from devstack.demo import money
+from devstack.demo.documents import operations
 from devstack.demo.narrator import Narrator
 from devstack.demo.narrator import money as amount
 from devstack.demo.platform_chaos import kill_the_rest
 from devstack.demo.story import Story
 from devstack.embedded.ports import accepts, free_port
-from devstack.stack.commands import launch, require_stack, running
+from devstack.stack.commands import launch, running
 from devstack.stack.display import follow_start
-from devstack.stack.layout import Layout
+from devstack.stack.layout import Layout, read_json
 from devstack.stack.platform import PlatformError
+
+_SHAPE = (
+    "ok", "client", "upstream", "metering", "invoice", "balance", "payout", "trial_balance", "differences", "kills",
+    "seed",
+)  # fmt: skip
+# What ends the story early: told as a difference, never as a traceback.
+BREAKS_OFF = (
+    PlatformError, TimeoutError, RuntimeError, ValueError, LookupError, OSError, subprocess.SubprocessError,
+    httpx.HTTPError, ExceptionGroup,
+)  # fmt: skip
 
 
 def demo(arguments: argparse.Namespace) -> int:
     """Tell the story and return 0 only if every figure agrees. Starts the stack when it does not run."""
-    narrator, layout = Narrator(), Layout()
-    layout.make()
-    if running(layout) is None:
-        launch(layout, arguments.broker)
-    if not follow_start(layout, narrator.console):
-        return 1
-    stack = require_stack(layout)
-    document = Path(arguments.openapi).resolve() if arguments.openapi else None
-    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
+    narrator = Narrator()
     began = time.monotonic()
-    with _upstream(document, stack, layout) as upstream:
-        facts = asyncio.run(_tell(stack, document, upstream, narrator, chaos=arguments.chaos, seed=seed))
+    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(1_000_000)
+    found = _facts_of_a_run(arguments, narrator, seed=seed)
     seconds = time.monotonic() - began
-    narrator.verdict(facts["differences"], seconds=seconds)
+    narrator.verdict(found["differences"], seconds=seconds)
     if arguments.json:
-        json.dump(facts | {"seconds": round(seconds, 1)}, sys.stdout, indent=1)
+        json.dump(found | {"seconds": round(seconds, 1)}, sys.stdout, indent=1)
         print()
-    return 0 if facts["ok"] else 1
+    return 0 if found["ok"] else 1
+
+
+def _facts_of_a_run(arguments: argparse.Namespace, narrator: Narrator, *, seed: int) -> dict[str, Any]:
+    """The stack runs and the story was told, or the facts say why not."""
+    layout = Layout()
+    try:
+        document = Path(arguments.openapi).resolve(strict=True) if arguments.openapi else None
+        operations(document)
+        layout.make()
+        if running(layout) is None:
+            launch(layout, arguments.broker)
+        stack = read_json(layout.stack_file) if follow_start(layout, narrator.console) else None
+        if stack is None:
+            return facts(differences=["the stack did not start"])
+        with _upstream(document, stack, layout) as upstream:
+            return asyncio.run(_tell(stack, document, upstream, narrator, chaos=arguments.chaos, seed=seed))
+    except BREAKS_OFF as error:
+        return facts(differences=[broke_off(error)])
+
+
+def facts(*, differences: list[str], **known: Any) -> dict[str, Any]:
+    """What `--json` prints, in one shape however the story ended: null is what was not reached."""
+    return dict.fromkeys(_SHAPE) | known | {"ok": not differences, "differences": differences}
+
+
+def broke_off(error: BaseException) -> str:
+    """The error as a difference, with what a task group wraps."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(broke_off(one) for one in error.exceptions)
+    return f"the demo broke off: {type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -70,6 +103,8 @@ def _upstream(document: Path | None, stack: dict[str, Any], layout: Layout) -> I
     try:
         while not accepts(port) and process.poll() is None:
             time.sleep(0.05)
+        if process.poll() is not None:
+            raise RuntimeError(f"the sample upstream does not start with {document}")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
@@ -99,49 +134,32 @@ async def _tell(
             ["account", "balance"],
             [[i["name"], amount(i["balance"])] for i in trial[made["currency"]]["accounts"]],
         )
-    except (PlatformError, TimeoutError, RuntimeError, httpx.HTTPError) as error:
-        return _broken_off(story, str(error))
+    except BREAKS_OFF as error:
+        return facts(
+            differences=[*story.differences, broke_off(error)],
+            **_calls_and_kills(story, chaos=chaos, seed=seed),
+        )
     finally:
         await story.close()
-    return _facts(story, usage, paid, trial, after, seed=seed if chaos else None)
+    return facts(
+        differences=story.differences,
+        upstream=usage["upstream"],
+        metering={"hour": usage["hour"], "day": usage["day"]},
+        invoice=paid["invoice"],
+        balance=paid["balance"],
+        payout=after,
+        trial_balance=trial,
+        **_calls_and_kills(story, chaos=chaos, seed=seed),
+    )
 
 
-def _broken_off(story: Story, reason: str) -> dict[str, Any]:
-    """The facts of a story that could not be told to its end."""
-    return {
-        "ok": False,
-        "client": _client(story),
-        "differences": [*story.differences, f"the demo broke off: {reason}"],
-        "kills": [asdict(kill) for kill in story.killer.kills],
-    }
-
-
-def _client(story: Story) -> dict[str, Any]:
-    return {
+def _calls_and_kills(story: Story, *, chaos: bool, seed: int) -> dict[str, Any]:
+    """What is known of every story, told to its end or not."""
+    client = {
         "sent": len(story.client.made) - story.client.count("not_sent"),
         "by_status": story.client.by_status(),
         "unknown": story.client.count("unknown"),
         "not_sent": story.client.count("not_sent"),
     }
-
-
-def _facts(
-    story: Story, usage: dict[str, Any], paid: dict[str, Any], trial: dict[str, Any], after: dict[str, Any],
-    *, seed: int | None,
-) -> dict[str, Any]:  # fmt: skip
     kills = [asdict(kill) for kill in story.killer.kills]
-    idle = [kill["process"] for kill in kills if kill["in_flight"] == 0]
-    differences = story.differences + [f"{name} was killed while it had nothing to do" for name in idle]
-    return {
-        "ok": not differences,
-        "client": _client(story),
-        "upstream": usage["upstream"],
-        "metering": {"hour": usage["hour"], "day": usage["day"]},
-        "invoice": paid["invoice"],
-        "balance": paid["balance"],
-        "payout": after,
-        "trial_balance": trial,
-        "differences": differences,
-        "kills": kills,
-        "seed": seed,
-    }  # fmt: skip
+    return {"client": client, "kills": kills, "seed": seed if chaos else None}

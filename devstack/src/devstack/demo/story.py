@@ -15,7 +15,7 @@ from typing import Any
 from devstack.demo.calls import Client, plan
 from devstack.demo.chaos import Killer
 from devstack.demo.checks import Expected, Metered, compare_calls, compare_summary, summed
-from devstack.demo.documents import operations
+from devstack.demo.documents import media_type, operations
 from devstack.demo.narrator import Narrator
 from devstack.stack.layout import Layout
 from devstack.stack.platform import Addresses, Platform, until
@@ -108,7 +108,7 @@ class Story:
             f"{path}/versions/v1/openapi",
             token=self.provider,
             content=content,
-            media="application/json",
+            media=media_type(content),
         )
         await self._post("catalog", f"{path}/plans", self.provider, PLAN)
         await self._post("catalog", f"{path}/publish", self.provider, None)
