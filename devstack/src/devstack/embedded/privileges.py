@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -35,12 +36,42 @@ def data_root(run: Path) -> Path:
     return base / f"marketplace-{name}"
 
 
+def make_data_root(path: Path) -> None:
+    """The data folder exists. As root, `nobody` may pass through it but not look around. RuntimeError if not ours.
+
+    It lies where everybody may write: a link or a folder that somebody else put there would lead us astray.
+    """
+    if not is_root():
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        return
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o711)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise RuntimeError(f"{path} must be a folder, not a link: remove it.") from error
+    try:
+        if os.fstat(descriptor).st_uid != 0:
+            raise RuntimeError(f"{path} belongs to another user: remove it.")
+        os.fchmod(descriptor, 0o711)
+    finally:
+        os.close(descriptor)
+
+
+def private_folder(path: Path) -> Path:
+    """The folder `path` exists and is for its owner only."""
+    path.mkdir(exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
 def own_by_unprivileged(path: Path) -> None:
     """Give `path` and all below it to the unprivileged user; does nothing for an ordinary user."""
     if not is_root():
         return
     user = pwd.getpwnam(UNPRIVILEGED_USER)
-    os.chown(path, user.pw_uid, user.pw_gid)
+    os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
     for folder, folders, files in os.walk(path):
         for name in [*folders, *files]:
             os.lchown(Path(folder) / name, user.pw_uid, user.pw_gid)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -16,14 +19,22 @@ from rich.console import Console
 from devstack.stack import secrets
 from devstack.stack import state as states
 from devstack.stack.config import Config
-from devstack.stack.display import follow_start, follow_stop, show_addresses, show_first_steps, show_status
-from devstack.stack.layout import Layout, package, read_json
+from devstack.stack.display import (
+    follow_start,
+    follow_stop,
+    show_addresses,
+    show_first_steps,
+    show_lines,
+    show_status,
+)
+from devstack.stack.layout import STOP_SIGNALS, Layout, package, read_json
 from devstack.stack.leftovers import stop_leftovers
 from devstack.stack.platform import Addresses, Platform
 from devstack.stack.roles import ROLES
 
 console = Console(stderr=True, highlight=False)
 _STOP_SECONDS = 60.0
+_LOCKED = 3  # the supervisor's exit code when another one runs
 # The tests of a whole stack stay together in one of them.
 _TWO_PROCESSES = ["-n", "2", "--dist", "loadgroup"]
 
@@ -43,52 +54,125 @@ def require_stack(layout: Layout) -> dict[str, Any]:
     return stack
 
 
-def up(*, detach: bool, broker: str) -> int:
+def up(*, detach: bool, broker: str | None) -> int:
     """The stack runs and is ready. Without `detach` this stays until Ctrl-C, which stops it."""
-    layout = Layout()
-    layout.make()
-    if running(layout) is None:
+    layout, ready = Layout(), False
+    try:
+        with _stopped_by_signals():
+            if not _come_up(layout, broker, console):
+                return 1
+            stack = require_stack(layout)
+            show_addresses(stack, console)
+            show_first_steps(stack, console)
+            ready = True
+            return 0 if detach else _stay(layout)
+    except KeyboardInterrupt:
+        return 0 if ready else 130
+
+
+def ensure_running(broker: str | None, shown_on: Console = console) -> bool:
+    """The stack runs, is ready and uses `broker` (None: any); else False, and the reason was shown.
+
+    Ctrl-C, SIGTERM or SIGHUP while it comes up stop it and raise KeyboardInterrupt.
+    """
+    with _stopped_by_signals():
+        return _come_up(Layout(), broker, shown_on)
+
+
+def _come_up(layout: Layout, broker: str | None, shown_on: Console) -> bool:
+    try:
+        layout.make()
+    except RuntimeError as error:
+        shown_on.print(str(error), markup=False)
+        return False
+    state = running(layout)
+    if state is None:
         launch(layout, broker)
-    else:
-        console.print("The stack is running already.")
-    if not follow_start(layout, console):
-        return 1
-    stack = require_stack(layout)
-    show_addresses(stack, console)
-    show_first_steps(stack, console)
-    return 0 if detach else _stay(layout)
+    elif broker not in (None, state.broker):
+        shown_on.print(
+            f"The stack runs with the {state.broker} broker. "
+            f"For {broker} stop it first: `./marketplace down`, then the same command again."
+        )
+        return False
+    elif state.phase == "ready":
+        shown_on.print("The stack is running already.")
+    return follow_start(layout, shown_on)
 
 
-def launch(layout: Layout, broker: str) -> None:
-    """A supervisor of its own session was started: it lives on when this command ends."""
-    with (layout.logs / "supervisor.log").open("ab") as sink:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "devstack", "supervise", "--broker", broker],
-            stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd=layout.home,
-        )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and child.poll() is None:
-        state = states.load(layout)
-        if state and state.supervisor and state.supervisor.pid == child.pid:
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP stop the stack, however far it has come, and raise KeyboardInterrupt.
+
+    A signal that was ignored before (nohup) stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    heeded = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in heeded:
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except (KeyboardInterrupt, OSError):  # OSError: the terminal went away
+        for number in heeded:
+            signal.signal(number, signal.SIG_IGN)
+        down()
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def launch(layout: Layout, broker: str | None) -> None:
+    """A supervisor of its own session was started and has said so, or has ended."""
+    _forget_last_start(layout)
+    child = _spawn_supervisor(layout, broker or "embedded")
+    try:
+        while child.poll() is None:
+            state = running(layout)
+            if state and state.supervisor and state.supervisor.pid == child.pid:
+                return
+            time.sleep(0.05)
+        # Another start was faster and holds the lock: it is the one to follow.
+        deadline = time.monotonic() + 20
+        while child.returncode == _LOCKED and running(layout) is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    except KeyboardInterrupt:
+        child.terminate()
+        child.wait()
+        raise
+
+
+def _spawn_supervisor(layout: Layout, broker: str) -> subprocess.Popen[bytes]:
+    # Held back: a signal in between would leave a supervisor that nobody knows of. It takes them up itself.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        with (layout.logs / "supervisor.log").open("ab") as sink:
+            return subprocess.Popen(
+                [sys.executable, "-m", "devstack", "supervise", "--broker", broker],
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True, cwd=layout.home,
+            )  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _forget_last_start(layout: Layout) -> None:
+    """What the last supervisor said is gone, unless one lives; the processes that it may have left are kept."""
+    with layout.lock_file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
             return
-        time.sleep(0.05)
+        earlier = states.load(layout)
+        states.StackState(processes=earlier.processes if earlier else {}).save(layout)
 
 
 def _stay(layout: Layout) -> int:
-    """Show what the supervisor says until Ctrl-C, then stop the stack."""
+    """Show what the supervisor says for as long as it lives."""
     console.print("\n[dim]Ctrl-C stops all of it.[/dim]")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.default_int_handler)
-    shown: list[str] = list(state.lines) if (state := states.load(layout)) else []
-    try:
-        while (state := running(layout)) is not None:
-            for line in state.lines:
-                if line not in shown:
-                    console.print(f"[yellow]{line}[/yellow]")
-            shown = list(state.lines)
-            time.sleep(0.5)
-    except KeyboardInterrupt:
-        return down()
+    said = state.said if (state := states.load(layout)) else 0
+    while (state := running(layout)) is not None:
+        show_lines(state, console, after=said)
+        said = state.said
+        time.sleep(0.5)
     console.print("The stack has stopped.")
     return 0
 
@@ -145,6 +229,9 @@ def logs(part: str | None, *, follow: bool) -> int:
 def reset() -> int:
     """Nothing runs and nothing is kept."""
     layout = Layout()
+    if layout.run.exists() and not layout.lock_file.exists():
+        console.print(f"{layout.run} is not a stack's folder; nothing was removed.", markup=False)
+        return 1
     down()
     shutil.rmtree(layout.data, ignore_errors=True)
     shutil.rmtree(layout.run, ignore_errors=True)

@@ -28,25 +28,32 @@ def _steps(state: StackState) -> Text:
 
 def follow_start(layout: Layout, console: Console) -> bool:
     """Show the start until the stack is ready (True) or has failed (False)."""
-    said: list[str] = []
-    began = time.monotonic()
+    said, began = 0, time.monotonic()
     with Live(Text("starting …"), console=console, refresh_per_second=8, transient=True) as live:
         while True:
             state = states.load(layout)
+            alive = state is not None and states.find(state.supervisor) is not None
+            if not alive:  # its last words may have come after the look
+                state = states.load(layout)
             if state is not None:
-                for line in state.lines[len(said) :]:
-                    live.console.print(f"[yellow]{line}[/yellow]")
-                said = list(state.lines)
+                show_lines(state, live.console, after=said)
+                said = state.said
                 live.update(_steps(state))
-                if state.phase == "ready":
+                if alive and state.phase == "ready":
                     console.print(f"[green]Ready[/green] in {time.monotonic() - began:.1f} s.")
                     return True
-            if state is None or states.find(state.supervisor) is None:
+            if not alive:
                 console.print(
                     f"[red]It did not start.[/red] See {layout.logs / 'supervisor.log'} and the other logs there."
                 )
                 return False
             time.sleep(0.1)
+
+
+def show_lines(state: StackState, console: Console, *, after: int) -> None:
+    """Print what was said after the line with that number."""
+    for line in state.lines_after(after):
+        console.print(line, style="yellow", markup=False)
 
 
 def follow_stop(gone: Callable[[], bool], console: Console, *, seconds: float) -> None:
@@ -109,5 +116,5 @@ def show_status(state: StackState, console: Console) -> bool:
     console.print(table)
     console.print(f"{state.phase}; {total / 2**20:.0f} MiB in all; broker: {state.broker}")
     for line in state.lines[-5:]:
-        console.print(f"[yellow]{line}[/yellow]")
+        console.print(line, style="yellow", markup=False)
     return healthy

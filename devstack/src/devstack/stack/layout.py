@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack.embedded.privileges import data_root
+from devstack.embedded.privileges import data_root, make_data_root
 
 HOME = Path(__file__).resolve().parents[4]
 SERVICES = ("accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # each of them ends the stack
 
 
 def package(service: str) -> str:
@@ -75,8 +77,7 @@ class Layout:
         self.run.mkdir(parents=True, exist_ok=True)
         self.run.chmod(0o700)
         self.logs.mkdir(exist_ok=True)
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.data.chmod(0o755)
+        make_data_root(self.data)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

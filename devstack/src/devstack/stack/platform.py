@@ -47,7 +47,7 @@ class Platform:
 
     def __init__(self, addresses: Addresses, *, patience: float = 20.0) -> None:
         self._addresses, self._patience = addresses, patience
-        self._http = httpx.AsyncClient(timeout=15.0)
+        self._http = httpx.AsyncClient(timeout=15.0, trust_env=False)  # no proxy leads to the loopback
 
     async def __aenter__(self) -> Self:
         return self

@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.embedded import broker, redis
 from devstack.embedded.postgres import Postgres, binaries
-from devstack.embedded.privileges import unprivileged_user
+from devstack.embedded.privileges import private_folder, unprivileged_user
 from devstack.stack.config import Config, base_environment
 from devstack.stack.layout import SERVICES, package
 
@@ -25,8 +25,6 @@ class Program:
     ready: str | int  # a URL that answers 2xx, or a port that accepts
     user: str | None = None
     stop_signal: str = "SIGTERM"
-    group: str = "parts"  # parts start first, services when all parts and the migrations are ready
-    tags: frozenset[str] = field(default_factory=frozenset)
 
 
 def postgres_server(config: Config) -> Postgres:
@@ -42,9 +40,7 @@ def _python(*arguments: str) -> list[str]:
 
 
 def _folder(config: Config, name: str) -> str:
-    folder = config.layout.data / name
-    folder.mkdir(exist_ok=True)
-    return str(folder)
+    return str(private_folder(config.layout.data / name))
 
 
 def _fixed(command: list[str]) -> Callable[[], list[str]]:
@@ -98,10 +94,7 @@ def parts(config: Config, *, kafka: Program) -> list[Program]:
 def embedded_broker(config: Config) -> Program:
     """The broker that keeps everything in memory; each start is another cluster, and says so by its id."""
     port = config.ports["kafka"]
-    return Program(
-        "kafka", lambda: broker.command(port, secrets.token_hex(8)), base_environment(), port,
-        tags=frozenset({"memory"}),
-    )  # fmt: skip
+    return Program("kafka", lambda: broker.command(port, secrets.token_hex(8)), base_environment(), port)
 
 
 def services(config: Config) -> list[Program]:
@@ -114,7 +107,6 @@ def services(config: Config) -> list[Program]:
             ),
             config.service_environment(name),
             f"{config.url(name)}/readyz",
-            group="services",
         )
         for name in SERVICES
     ]

@@ -32,11 +32,18 @@ class StackState:
     processes: dict[str, ProcessState] = field(default_factory=dict)
     steps: dict[str, str] = field(default_factory=dict)  # name → waiting | running | done | failed
     lines: list[str] = field(default_factory=list)
+    said: int = 0  # how many lines there have ever been; the last of `lines` has this number
     broker: str = "embedded"
 
     def say(self, line: str) -> None:
         """Add a line for the person who watches."""
         self.lines = [*self.lines, line][-_LINES:]
+        self.said += 1
+
+    def lines_after(self, number: int) -> list[str]:
+        """The lines that came after the one with this number, as far as they are kept."""
+        fresh = self.said - number
+        return self.lines[-fresh:] if fresh > 0 else []
 
     def save(self, layout: Layout) -> None:
         """Tell the others."""
@@ -53,7 +60,8 @@ def load(layout: Layout) -> StackState | None:
         phase=found["phase"],
         supervisor=ProcessState(**supervisor) if supervisor else None,
         processes={name: ProcessState(**value) for name, value in found["processes"].items()},
-        steps=found["steps"], lines=found["lines"], broker=found.get("broker", "embedded"),
+        steps=found["steps"], lines=found["lines"], said=found.get("said", len(found["lines"])),
+        broker=found.get("broker", "embedded"),
     )  # fmt: skip
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
 import sys
 
-from devstack.embedded.privileges import own_by_unprivileged
+import psutil
+
+from devstack.embedded.privileges import own_by_unprivileged, private_folder
 from devstack.stack import secrets, state
 from devstack.stack.config import Config
-from devstack.stack.layout import Layout, write_json
+from devstack.stack.layout import STOP_SIGNALS, Layout, write_json
 from devstack.stack.leftovers import forget_dead_postmaster, stop_leftovers
 from devstack.stack.ports import choose
 from devstack.stack.programs import Program, embedded_broker, parts, postgres_server, services
@@ -21,6 +24,8 @@ from devstack.stack.supervisor import StartFailed, Supervisor, migrate
 
 def main(*, broker: str) -> int:
     """Run the stack until SIGTERM; 0 after a clean stop, 1 when it could not start, 3 when one runs already."""
+    # Whoever started us held them back until we existed.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     layout = Layout()
     layout.make()
     with layout.lock_file.open("w") as lock:
@@ -32,33 +37,49 @@ def main(*, broker: str) -> int:
 
 
 async def _supervise(layout: Layout, *, broker: str) -> int:
+    earlier = state.load(layout)
+    found = state.StackState(supervisor=state.observed(os.getpid()), broker=broker)
+    # Kept until they have ended: whoever stops us meanwhile still finds them.
+    found.processes = earlier.processes if earlier else {}
+    found.save(layout)
     ended = stop_leftovers(layout)
+    found.processes = {}
     chosen, moved = choose()
     config = Config(layout, chosen, secrets.load(layout))
     write_json(layout.ports_file, chosen)
-    found = state.StackState(supervisor=state.observed(os.getpid()), broker=broker)
     for line in [*moved, *(f"ended {name}, left behind by an earlier start" for name in ended)]:
         found.say(line)
     supervisor = Supervisor(config, found)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
     layout.stack_file.unlink(missing_ok=True)
     failed = None
     try:
-        await _start(supervisor, config)
+        await _start_unless_stopped(supervisor, config)
         await supervisor.stopping.wait()
     except* StartFailed as errors:
         failed = "; ".join(str(error) for error in _leaves(errors))
     await _stop(supervisor)
     layout.stack_file.unlink(missing_ok=True)
-    interrupted = supervisor.stopping.is_set() and found.phase != "starting"
-    found.phase = "failed" if failed and not interrupted else "stopped"
+    found.phase = "failed" if failed else "stopped"
     if failed:
         found.say(failed)
     supervisor.save()
     if failed:
         print(failed, file=sys.stderr)
     return 1 if failed else 0
+
+
+async def _start_unless_stopped(supervisor: Supervisor, config: Config) -> None:
+    """The stack is ready, or a stop was asked for and the start was broken off."""
+    start = asyncio.create_task(_start(supervisor, config))
+    stop = asyncio.create_task(supervisor.stopping.wait())
+    await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.done():
+        stop.cancel()
+        return start.result()
+    start.cancel()
+    await asyncio.gather(start, return_exceptions=True)
 
 
 def _leaves(group: BaseExceptionGroup[StartFailed]) -> list[BaseException]:
@@ -81,7 +102,10 @@ def _programs(config: Config, broker: str) -> tuple[list[Program], list[Program]
 
 async def _start(supervisor: Supervisor, config: Config) -> None:
     await supervisor.step("files", asyncio.to_thread(_prepare, config))
-    first, second = await asyncio.to_thread(_programs, config, supervisor.state.broker)
+    # A step of its own: the first start with Apache Kafka downloads it.
+    first, second = await supervisor.step(
+        "broker", asyncio.to_thread(_programs, config, supervisor.state.broker)
+    )
     supervisor.state.steps |= {program.name: "waiting" for program in first}
     supervisor.state.steps |= {"migrations": "waiting"} | {program.name: "waiting" for program in second}
     supervisor.state.steps |= {"front door": "waiting", "sample": "waiting"}
@@ -118,7 +142,7 @@ def _prepare(config: Config) -> None:
     server.initialise()
     forget_dead_postmaster(server.data / "postmaster.pid")
     own_by_unprivileged(server.data)
-    config.layout.gateway_log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(config.layout.gateway_log.parent)
 
 
 async def _stop(supervisor: Supervisor) -> None:
@@ -129,4 +153,8 @@ async def _stop(supervisor: Supervisor) -> None:
         ["stripe", "oidc", "kafka", "redis"],
         ["postgres"],
     ]
-    await supervisor.stop_all(order, {"postgres": "SIGINT"})
+    await supervisor.stop_all(order)
+    # What a start that was broken off had under way: migrations, a download.
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -21,9 +23,13 @@ from devstack.stack.layout import SERVICES, package
 from devstack.stack.programs import Program, postgres_server
 from devstack.stack.state import StackState
 
+T = TypeVar("T")
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 _LOG_BYTES = 32 * 1024 * 1024
+_LONGEST_WAIT = 5.0
+# A proxy that the environment names does not lead to the loopback.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class StartFailed(Exception):
@@ -37,6 +43,7 @@ class Supervisor:
         self._config, self.state = config, state
         self._stopping = asyncio.Event()
         self._children: dict[str, asyncio.subprocess.Process] = {}
+        self._programs: dict[str, Program] = {}
         self._watchers: list[asyncio.Task[None]] = []
 
     def stop(self) -> None:
@@ -50,20 +57,26 @@ class Supervisor:
 
     def save(self) -> None:
         """Tell the others what is going on."""
-        self.state.save(self._config.layout)
+        try:
+            self.state.save(self._config.layout)
+        except OSError:
+            # A full disk must not end the supervision of what runs; a start that cannot be told of has failed.
+            if self.state.phase == "starting":
+                raise
 
-    async def step(self, name: str, work: Awaitable[None]) -> None:
-        """Run one step of the start, shown while it runs; StartFailed names it when it fails."""
+    async def step(self, name: str, work: Awaitable[T]) -> T:
+        """Run one step of the start, shown while it runs, and give its result; StartFailed names it when it fails."""
         self.state.steps[name] = "running"
         self.save()
         try:
-            await work
+            result = await work
         except Exception as error:
             self.state.steps[name] = "failed"
             self.save()
             raise StartFailed(f"{name}: {error}") from error
         self.state.steps[name] = "done"
         self.save()
+        return result
 
     async def start(self, programs: Sequence[Program]) -> None:
         """All of `programs` run and are ready."""
@@ -84,7 +97,7 @@ class Supervisor:
                 env=program.environment, user=program.user, start_new_session=True,
                 cwd="/" if program.user else self._config.layout.home,
             )  # fmt: skip
-        self._children[program.name] = child
+        self._children[program.name], self._programs[program.name] = child, program
         with contextlib.suppress(psutil.NoSuchProcess):
             seen = states.observed(child.pid)
             seen.restarts = restarts
@@ -100,14 +113,29 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             restarts += 1
-            wait = 0.1 if time.monotonic() - began > 10 else min(wait * 2, 5.0)
+            wait = 0.1 if time.monotonic() - began > 10 else min(wait * 2, _LONGEST_WAIT)
             self.state.say(f"{_now()} {program.name} ended ({_reason(code)}); started again ({restarts})")
             self.save()
-            await asyncio.sleep(wait)
-            await self._spawn(program, restarts=restarts)
+            await self._spawn_again(program, restarts=restarts, wait=wait)
             # Not awaited: a process that dies again before it is ready must be seen at once.
             readiness = asyncio.create_task(self._until_ready(program))
             readiness.add_done_callback(_ignore_failure)
+
+    async def _spawn_again(self, program: Program, *, restarts: int, wait: float) -> None:
+        """`program` was started once more, after as many attempts as that took."""
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                return await self._spawn(program, restarts=restarts)
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # no memory, no file descriptor, a program being replaced
+                wait = min(wait * 2, _LONGEST_WAIT)
+                self.state.say(
+                    f"{_now()} {program.name} could not be started ({error}); again in {wait:.1f} s"
+                )
+                self.save()
 
     async def _until_ready(self, program: Program) -> None:
         deadline = time.monotonic() + _READY_SECONDS
@@ -127,7 +155,7 @@ class Supervisor:
         process = self.state.processes.get(program.name)
         return process is not None and process.restarts >= 5
 
-    async def stop_all(self, order: Sequence[Sequence[str]], signals: dict[str, str]) -> None:
+    async def stop_all(self, order: Sequence[Sequence[str]]) -> None:
         """Every process has ended: asked politely group by group, killed after a while."""
         self._stopping.set()
         self.state.phase = "stopping"
@@ -138,10 +166,10 @@ class Supervisor:
             async with asyncio.TaskGroup() as tasks:
                 for name in group:
                     if name in self._children:
-                        tasks.create_task(self._end(name, getattr(signal, signals.get(name, "SIGTERM"))))
+                        tasks.create_task(self._end(name))
 
-    async def _end(self, name: str, number: signal.Signals) -> None:
-        child = self._children[name]
+    async def _end(self, name: str) -> None:
+        child, number = self._children[name], signal.Signals[self._programs[name].stop_signal]
         if child.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -186,9 +214,9 @@ def _answers(ready: str | int) -> bool:
     if isinstance(ready, int):
         return ports.accepts(ready)
     try:
-        with urllib.request.urlopen(ready, timeout=2) as answer:
+        with _DIRECT.open(ready, timeout=2) as answer:
             return bool(200 <= answer.status < 300)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
