@@ -8,8 +8,15 @@ import sys
 import typer
 
 from accounts.clients.signing import Signer, generate_key
+from common.log import configure_logging
 
-app = typer.Typer(no_args_is_help=True, help="Signing keys of accounts.")
+app = typer.Typer(no_args_is_help=True, help="Signing keys of accounts.", pretty_exceptions_show_locals=False)
+
+
+@app.callback()
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("accounts", "WARNING")
 
 
 @app.command()

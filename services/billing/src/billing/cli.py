@@ -12,13 +12,15 @@ from billing.settings import Settings
 from billing.usecases.reconcile import Report
 from billing.usecases.reconcile import reconcile as compare
 from common.db import Database
+from common.log import configure_logging
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(no_args_is_help=True, help=__doc__, pretty_exceptions_show_locals=False)
 
 
 @app.callback()
-def billing() -> None:
-    """Billing's command line."""
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("billing", "WARNING")
 
 
 @app.command()

@@ -12,8 +12,17 @@ from catalog.usecases.republish import republish as publish_everything
 from common.clock import SystemClock
 from common.db import Database
 from common.errors import DomainError
+from common.log import configure_logging
 
-app = typer.Typer(help="The catalogue: APIs, versions, plans.", no_args_is_help=True)
+app = typer.Typer(
+    no_args_is_help=True, help="The catalogue: APIs, versions, plans.", pretty_exceptions_show_locals=False
+)
+
+
+@app.callback()
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("catalog", "WARNING")
 
 
 @app.command()

@@ -24,7 +24,10 @@ from kong_sync.usecases.bootstrap import bootstrap as put_front_door
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 
-app = typer.Typer(no_args_is_help=True, help="Compare the gateway with the marketplace, and make it equal.")
+app = typer.Typer(
+    no_args_is_help=True, help="Compare the gateway with the marketplace, and make it equal.",
+    pretty_exceptions_show_locals=False,
+)  # fmt: skip
 
 T = TypeVar("T")
 _EQUAL, _FAILED, _DIFFERS = 0, 1, 2
@@ -35,6 +38,12 @@ _COLOURS = {
     Action.DELETE: typer.colors.RED,
 }
 ConfirmDeletes = Annotated[bool, typer.Option(help="Also removals that no row of ours explains.")]
+
+
+@app.callback()
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("kong_sync", "WARNING")
 
 
 @app.command()
@@ -87,7 +96,6 @@ def bootstrap() -> None:
 def _run(work: Callable[[Database, Gateway], Awaitable[T]], settings: Settings | None = None) -> T:
     """`work` with a database and a gateway that are closed afterwards; Kong's trouble becomes an exit status."""
     settings = settings or Settings()
-    configure_logging("kong_sync", "WARNING")
 
     async def body() -> T:
         db = Database(settings.database_worker_url.get_secret_value(), name="kong_sync cli", pool_size=2)

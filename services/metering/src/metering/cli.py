@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, Te
 
 from common.clock import SystemClock
 from common.db import Database
+from common.log import configure_logging
 from metering.clients.kafka_log import TOPIC, KafkaLog
 from metering.clients.log_file import read_chunk
 from metering.db import positions
@@ -25,11 +26,17 @@ from metering.settings import Settings, kafka_log_of
 from metering.usecases.ingest_entries import Ingested
 from metering.usecases.ingest_lines import ingest_lines
 
-app = typer.Typer(no_args_is_help=True, help="Metering by hand.")
+app = typer.Typer(no_args_is_help=True, help="Metering by hand.", pretty_exceptions_show_locals=False)
 _STDIN = Path("-")
 _LINES = 2_000
 _FOLLOW_SECONDS = 0.5
 _EVERYTHING = (date(2020, 1, 1), date(2200, 1, 1))
+
+
+@app.callback()
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("metering", "WARNING")
 
 
 @asynccontextmanager

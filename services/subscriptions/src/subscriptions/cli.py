@@ -6,12 +6,21 @@ import typer
 
 from common.clock import SystemClock
 from common.db import Database
+from common.log import configure_logging
 from subscriptions.domain.api_key import is_well_formed
 from subscriptions.settings import Settings
 from subscriptions.usecases.expire_keys import expire_keys
 from subscriptions.usecases.republish import republish as publish_everything
 
-app = typer.Typer(help="Subscriptions and their keys.", no_args_is_help=True)
+app = typer.Typer(
+    no_args_is_help=True, help="Subscriptions and their keys.", pretty_exceptions_show_locals=False
+)
+
+
+@app.callback()
+def begin() -> None:
+    """Whatever is logged from here on holds no secret."""
+    configure_logging("subscriptions", "WARNING")
 
 
 @app.command()
