@@ -48,6 +48,7 @@ def public(key: Any) -> str:
         json.dumps(OKPKey.generate_key("X25519").as_dict(private=True)),
         json.dumps(ECKey.generate_key("P-256").as_dict(private=True)),
     ],
+    ids=["empty", "not JSON", "a list", "no members", "junk", "public", "X25519", "P-256"],
 )
 def test_a_key_that_cannot_sign_is_refused_at_the_start_without_showing_it(text: str) -> None:
     with pytest.raises(SigningKeyInvalid) as refused:
