@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -69,9 +69,12 @@ class ClusterWatch:
 
 
 async def ensure_topics(
-    bootstrap_servers: str, topics: Iterable[str], *, partitions: int = _PARTITIONS, compacted: bool = True
-) -> None:
-    """The topics exist; those that were not there have `partitions` partitions and take messages of 4 MiB."""
+    bootstrap_servers: str, topics: Iterable[str], *, partitions: int = _PARTITIONS, compacted: bool = True,
+    extra: Mapping[str, str] | None = None,
+) -> None:  # fmt: skip
+    """The topics exist; those that were not there have `partitions` partitions, take messages of 4 MiB, and have
+    the settings in `extra`.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=10_000)
     await admin.start()
     try:
@@ -79,6 +82,7 @@ async def ensure_topics(
         configs = {
             "max.message.bytes": str(MESSAGE_BYTES),
             "cleanup.policy": "compact" if compacted else "delete",
+            **(extra or {}),
         }
         for topic in sorted(missing):
             # -1: the broker's default; the client takes that only together with an (empty) assignment.

@@ -4,6 +4,8 @@ A consumer that trusts a bare offset skips silently whatever lies before it on a
 Kafka: five records lost, no error). So at each start:
 
 - another cluster id: the broker was replaced; what it had and we had not read is named, and reading begins at 0;
+- the same cluster, and the log begins at or behind our offset: retention deleted the record we would look at. What it
+  deleted unread is named, and reading goes on at the log's start;
 - the same cluster, and the record before our offset is not the one we read: the log was tampered with; we halt.
 """
 
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from common.log import get_logger
 from common.metrics import BROKER_REPLACED, UNREAD_LOST
@@ -61,8 +64,7 @@ async def resume(
             _name_what_is_lost(partition, position, cluster_id, service)
             starts[partition] = 0
         else:
-            await _verify(consumer, partition, position)
-            starts[partition] = position.next_offset
+            starts[partition] = await _verified(consumer, partition, position, service)
         consumer.seek(partition, starts[partition])
     return starts
 
@@ -77,17 +79,44 @@ def _name_what_is_lost(partition: TopicPartition, position: Position, cluster_id
     )  # fmt: skip
 
 
-async def _verify(consumer: AIOKafkaConsumer, partition: TopicPartition, position: Position) -> None:
-    if position.next_offset == 0 or position.last_digest is None:
-        return
-    record = await _peek(consumer, partition, position.next_offset - 1)
+async def _verified(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, position: Position, service: str
+) -> int:
+    """Where to go on in a log that is, as far as it can be told, the one we read."""
+    start = await _log_start(consumer, partition)
+    if start < position.next_offset and position.last_digest is not None:
+        try:
+            _compare(partition, position, await _peek(consumer, partition, position.next_offset - 1))
+        except OffsetOutOfRangeError as error:
+            start = await _log_start(consumer, partition)  # retention may have been at work just now
+            if start < position.next_offset:
+                raise _replaced(partition, position) from error
+    if start > position.next_offset:
+        unread = start - position.next_offset
+        UNREAD_LOST.labels(service, partition.topic).inc(unread)
+        log.error(
+            "log.deleted_unread", topic=partition.topic, partition=partition.partition,
+            unread_from=position.next_offset, unread_until=start, unread=unread,
+        )  # fmt: skip
+    return max(start, position.next_offset)
+
+
+async def _log_start(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    return int((await consumer.beginning_offsets([partition]))[partition])
+
+
+def _replaced(partition: TopicPartition, position: Position) -> LogReplaced:
+    return LogReplaced(
+        f"{partition.topic}[{partition.partition}] is not the log that was read up to offset {position.next_offset}"
+    )
+
+
+def _compare(partition: TopicPartition, position: Position, record: Any) -> None:
     # A later record in its place is compaction at work: the log is longer than what we read.
     if record is not None and record.offset >= position.next_offset:
         return
     if record is None or digest(record.value) != position.last_digest:
-        raise LogReplaced(
-            f"{partition.topic}[{partition.partition}] is not the log that was read up to offset {position.next_offset}"
-        )
+        raise _replaced(partition, position)
 
 
 async def _peek(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> Any:

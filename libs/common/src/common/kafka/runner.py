@@ -43,6 +43,10 @@ _STORE = text("""
         cluster_id = excluded.cluster_id, next_offset = excluded.next_offset, last_digest = excluded.last_digest,
         high_watermark = excluded.high_watermark, updated_at = excluded.updated_at""")
 
+_PASS_OVER = text("""
+    UPDATE kafka_offset SET next_offset = :next, last_digest = NULL
+    WHERE topic = :topic AND partition = :partition AND cluster_id = :cluster AND next_offset = :before""")
+
 
 class Fenced(Exception):
     """Somebody else moved the offset: this consumer starts again from what the database says."""
@@ -165,6 +169,7 @@ async def consume(
     ):
         known: list[TopicPartition] = []
         runner = Runner(db, clock, service, cluster.id, by_topic, {})
+        pruning = inbox.Pruning(db)
         while not stop.is_set():
             if cluster.due:
                 await cluster.check()
@@ -174,13 +179,29 @@ async def consume(
                     runner.positions = await resume(
                         consumer, found, stored, cluster_id=cluster.id, service=service
                     )
+                    await pass_over_lost(db, stored, runner.positions, cluster_id=cluster.id)
                     known = found
             for partition, records in (await _getmany(consumer, known)).items():
                 await runner.handle(partition, records, high_watermark=consumer.highwater(partition) or 0)
                 handled()
+            await pruning.step(clock.now())
             leader.check()
-        async with db.begin() as session:
-            await inbox.prune(session, now=clock.now())
+
+
+async def pass_over_lost(
+    db: Database,
+    stored: Mapping[TopicPartition, Position],
+    starts: Mapping[TopicPartition, int],
+    *,
+    cluster_id: str,
+) -> None:
+    """What retention deleted before it was read is behind us: the fence would hold us back for ever otherwise."""
+    async with db.begin() as session:
+        for partition, position in stored.items():
+            start = starts.get(partition, 0)
+            if position.cluster_id == cluster_id and start > position.next_offset:
+                names = {"topic": partition.topic, "partition": partition.partition, "cluster": cluster_id}
+                await session.execute(_PASS_OVER, names | {"next": start, "before": position.next_offset})
 
 
 async def _getmany(

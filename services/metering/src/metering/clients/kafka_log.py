@@ -16,6 +16,7 @@ from common.log import get_logger
 from metering.domain.errors import LogUnavailable
 
 TOPIC = "gateway.requests.v1"
+_RETENTION_MS = str(7 * 24 * 3600 * 1000)
 log = get_logger()
 
 
@@ -93,7 +94,7 @@ class KafkaLog:
     async def _connected(self) -> AIOKafkaProducer:
         async with self._connecting:
             if self._producer is None:
-                await ensure_topics(self._servers, [self.topic], partitions=self._partitions, compacted=False)
+                await ensure_request_log(self._servers, self.topic, partitions=self._partitions)
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._servers, acks="all", max_request_size=MESSAGE_BYTES,
                     request_timeout_ms=int(self._timeout_seconds * 1000),
@@ -120,3 +121,14 @@ _STOPPING: set[asyncio.Future[None]] = set()
 async def _stop(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(KafkaError, OSError, TimeoutError):
         await asyncio.wait_for(producer.stop(), 5)
+
+
+async def ensure_request_log(bootstrap_servers: str, topic: str, *, partitions: int) -> None:
+    """The topic of requests exists; one that is made here keeps its records for a week."""
+    await ensure_topics(
+        bootstrap_servers,
+        [topic],
+        partitions=partitions,
+        compacted=False,
+        extra={"retention.ms": _RETENTION_MS},
+    )

@@ -15,11 +15,12 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from common.clock import Clock
 from common.db import Database
-from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch, ensure_topics
+from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch
 from common.kafka.positions import LogReplaced, digest, resume
 from common.kafka.runner import stored_positions
 from common.leader import Leader, leadership
 from common.log import get_logger
+from metering.clients.kafka_log import ensure_request_log
 from metering.db import positions, request_log
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
@@ -116,6 +117,12 @@ class RequestConsumer:
                 log.error("request_log.begins_late", partition=partition.partition, first=offset)
             self.consumer.seek(partition, offset)
         return first
+
+    async def was_deleted_unread(self) -> bool:
+        """True if retention deleted records before we read them: a log that ends before our place is another matter."""
+        standing = {TopicPartition(self.reading.topic, p): offset for p, offset in self.positions.items()}
+        first = await self.consumer.beginning_offsets(list(standing)) if standing else {}
+        return any(first[tp] > offset for tp, offset in standing.items())
 
     async def step(self) -> int:
         """Record what has gathered, at most for a batch's time and size; how many calls were new."""
@@ -258,12 +265,14 @@ async def consume_requests(
     """Record the request log until `stop` is set; raises to be run again from what PostgreSQL holds."""
     servers = reading.bootstrap_servers
     async with leadership(db, "consume gateway.requests", stop) as leader, ClusterWatch(servers) as cluster:
-        await ensure_topics(servers, [reading.topic], partitions=reading.partitions, compacted=False)
+        await ensure_request_log(servers, reading.topic, partitions=reading.partitions)
         async with _consumer(servers) as consumer:
             reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed)
             try:
                 await _read(reader, cluster, leader, stop)
             except (LogReplaced, OffsetOutOfRangeError) as error:
+                if isinstance(error, OffsetOutOfRangeError) and await reader.was_deleted_unread():
+                    raise  # begun again, it goes on at the log's start
                 HALTED.set(1)
                 log.critical(
                     "request_log.replaced",

@@ -18,7 +18,7 @@ _ADOPT = text("""
     ON CONFLICT (topic, partition) DO UPDATE SET
         cluster_id = excluded.cluster_id, next_offset = excluded.next_offset, high_watermark = 0,
         last_digest = NULL, watermark_at = NULL, updated_at = excluded.updated_at
-    WHERE kafka_offset.cluster_id <> excluded.cluster_id""")
+    WHERE kafka_offset.cluster_id <> excluded.cluster_id OR kafka_offset.next_offset < excluded.next_offset""")
 _ADVANCE = text("""
     UPDATE kafka_offset SET next_offset = :next, last_digest = :digest, high_watermark = :high, updated_at = :now,
         watermark_at = GREATEST(watermark_at, CAST(:watermark AS timestamptz))
@@ -60,7 +60,9 @@ async def lock(session: AsyncSession, topic: str) -> dict[int, PartitionState]:
 async def adopt(
     session: AsyncSession, topic: str, *, cluster_id: str, starts: Mapping[int, int], now: datetime
 ) -> None:
-    """Every partition has a row; one of another cluster begins again at its start, with nothing known to be read."""
+    """Every partition has a row; one of another cluster begins again at its start, and one that retention overtook
+    goes on at the log's, both with nothing known to be read.
+    """
     for partition, offset in sorted(starts.items()):
         await session.execute(
             _ADOPT,
