@@ -27,8 +27,9 @@ def test_it_is_decks_format_under_a_tag_of_its_own(document: dict[str, Any]) -> 
 
 
 def test_each_service_has_one_route_below_platform(document: dict[str, Any]) -> None:
-    assert [s["name"] for s in document["services"]] == [f"platform.{name}" for name in SERVICES]
-    for service, name in zip(document["services"], SERVICES, strict=True):
+    *services, inside = document["services"]
+    assert [s["name"] for s in services] == [f"platform.{name}" for name in SERVICES]
+    for service, name in zip(services, SERVICES, strict=True):
         assert service["url"] == f'${{{{ env "DECK_{name.upper().replace("-", "_")}_URL" }}}}'
         (route,) = service["routes"]
         assert (route["paths"], route["strip_path"]) == ([f"/platform/{name}/"], True)
@@ -37,6 +38,7 @@ def test_each_service_has_one_route_below_platform(document: dict[str, Any]) -> 
             "rate-limiting",
             "request-size-limiting",
         }
+    assert [plugin["name"] for plugin in inside["plugins"]] == ["request-termination"]
 
 
 def test_every_entity_names_an_id_of_its_own(document: dict[str, Any]) -> None:
@@ -45,7 +47,7 @@ def test_every_entity_names_an_id_of_its_own(document: dict[str, Any]) -> None:
         for service in document["services"]
         for entity in (service, *service["routes"], *service["plugins"])
     ]
-    assert len(set(ids)) == len(ids) == 30
+    assert len(set(ids)) == len(ids) == 33
 
 
 def test_its_variables_are_the_documented_ones() -> None:
