@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import ROOT, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 SERVICES = {"accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync"}
@@ -115,7 +119,7 @@ def _kill_and_await(stack: Stack, name: str) -> None:
 
 
 def test_down_leaves_no_process_and_no_port_and_up_finds_everything_again(stack: Stack) -> None:
-    file, processes = stack.file, stack.state["processes"]
+    file, processes = stack.file, stack.state["processes"] | {"supervisor": stack.state["supervisor"]}
     catalog = file["services"]["catalog"]["url"]
     apis = get(f"{catalog}/v1/apis?limit=100").json()["total"]
     invoices = get(
@@ -124,9 +128,7 @@ def test_down_leaves_no_process_and_no_port_and_up_finds_everything_again(stack:
     stack.must("down")
     for process in processes.values():
         assert not _alive(process["pid"]), process
-    for url in [service["url"] for service in file["services"].values()] + [file["kong"]["proxy_url"]]:
-        with socket.socket() as sock:
-            assert sock.connect_ex(("127.0.0.1", int(url.rsplit(":", 1)[1]))) != 0
+    assert _open_ports(stack.run) == []
     assert not (stack.run / "stack.json").exists()
     stack.must("up", "--detach")
     file = stack.file
@@ -148,6 +150,51 @@ def test_a_killed_supervisor_leaves_nothing_behind_at_the_next_start(stack: Stac
         assert not _alive(process["pid"]), process
     sample = stack.file["sample"]
     assert httpx.get(sample["url"], headers={"X-API-Key": sample["key"]}).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["launched", "starting", "ready"])
+def test_ctrl_c_stops_everything_at_any_moment(tmp_path: Path, moment: str) -> None:
+    other = Stack(tmp_path / ".run")
+    with (tmp_path / "output").open("wb") as sink:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "devstack", "up"], cwd=ROOT, stdout=sink, stderr=sink,
+            env=os.environ | {"MARKETPLACE_RUN": str(other.run)},  # noqa: TID251 - passed on, not read
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not _reached(moment, up.pid, other, (tmp_path / "output").read_text()):
+            assert up.poll() is None, (tmp_path / "output").read_text()
+            assert time.monotonic() < deadline, other.logs()
+            time.sleep(0.1)
+        started = psutil.Process(up.pid).children(recursive=True)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=60) == (0 if moment == "ready" else 130)
+        assert [process for process in started if _alive(process.pid)] == []
+        assert _open_ports(other.run) == []
+    finally:
+        if up.poll() is None:
+            up.kill()
+        other.command("reset")
+
+
+def _reached(moment: str, pid: int, stack: Stack, output: str) -> bool:
+    if moment == "launched":  # the supervisor exists and has said nothing yet
+        return psutil.Process(pid).children() != []
+    if moment == "starting":  # the first servers run, the services do not
+        return (stack.run / "state.json").exists() and "postgres" in stack.state["processes"]
+    return "Ctrl-C" in output
+
+
+def _open_ports(run: Path) -> list[str]:
+    """The parts of the stack whose ports still answer."""
+    found: list[str] = []
+    if not (run / "ports.json").exists():  # stopped before it chose any
+        return found
+    for name, port in json.loads((run / "ports.json").read_text()).items():
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                found.append(name)
+    return found
 
 
 def _alive(pid: int) -> bool:
