@@ -21,6 +21,8 @@ from devstack.demo.checks import (
     compare_invoice,
     compare_ledger,
     compare_summary,
+    compare_unanswered,
+    served_unanswered,
     summed,
 )
 
@@ -103,6 +105,20 @@ def test_a_cut_call_may_be_metered_only_as_the_upstream_served_it() -> None:
 
 def test_an_answer_that_the_upstream_does_not_know_is_noticed() -> None:
     assert compare_calls(MADE, SERVED[1:], METERED)[1]
+
+
+def test_a_served_call_that_nobody_counts_needs_a_killed_gateway_and_a_cut_connection() -> None:
+    served = [*SERVED, {"request_id": "u", "status": 200}]
+    cut_off = [*MADE, cut()]
+    assert served_unanswered(cut_off, served, METERED) == ["u"]
+    assert compare_unanswered(cut_off, served, METERED, gateway_killed=True) == []
+    assert compare_unanswered(cut_off, served, METERED, gateway_killed=False)
+    assert compare_unanswered(MADE, served, METERED, gateway_killed=True)
+    assert compare_unanswered(MADE, SERVED, METERED, gateway_killed=False) == []
+    # One connection was cut, and two calls claim to be it.
+    both = [*served, {"request_id": "v", "status": 200}]
+    metered = [*METERED, Metered("v", 200, "upstream", True)]
+    assert compare_unanswered(cut_off, both, metered, gateway_killed=True)
 
 
 @pytest.mark.parametrize("name", ["calls", "billable_calls", "errors_5xx"])

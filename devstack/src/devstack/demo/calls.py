@@ -8,7 +8,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -85,7 +85,7 @@ class Client:
         """Make all of them at once."""
         await asyncio.gather(*(self.call(one) for one in planned))
 
-    async def paced(self, planned: Sequence[Planned], *, per_second: float) -> None:
+    async def paced(self, planned: Iterable[Planned], *, per_second: float) -> None:
         """Make them one after the other, so many a second, up to eight at a time."""
         slots = asyncio.Semaphore(_CONCURRENCY)
 
@@ -106,9 +106,21 @@ class Client:
         counted = Counter(str(made.status) for made in self.made if made.status)
         return dict(sorted(counted.items()))
 
+    def keyed_answers(self) -> int:
+        """How many answers metering has to attribute to the subscription."""
+        return sum(made.keyed and made.outcome == "answered" for made in self.made)
+
     def count(self, outcome: Outcome) -> int:
         """How many calls ended so."""
         return sum(made.outcome == outcome for made in self.made)
+
+
+def again_while(planned: Sequence[Planned], running: Callable[[], bool], *, most: int) -> Iterator[Planned]:
+    """The planned calls once, and then again and again as long as `running`, up to `most` calls."""
+    for number, call in enumerate(itertools.islice(itertools.cycle(planned), most)):
+        if number >= len(planned) and not running():
+            return
+        yield call
 
 
 def plan(

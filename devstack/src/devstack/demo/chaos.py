@@ -18,6 +18,7 @@ from devstack.stack.layout import Layout
 # A real one is killed too.
 DURING_CALLS = ("kong", "upstream", "metering", "postgres", "redis")
 _READY_SECONDS = 60.0
+_BUSY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,16 @@ class Kill:
 
     process: str
     in_flight: int
-    recovered_seconds: float
+    measured: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How to see a victim's work in flight, and what it is that is counted."""
+
+    measured: str
+    sample: Callable[[], Awaitable[int]]
 
 
 class Killer:
@@ -40,11 +50,13 @@ class Killer:
         """The victims in the seed's order."""
         return self._random.sample(list(names), len(names))
 
-    async def kill(self, name: str, *, in_flight: Callable[[], int]) -> Kill:
-        """`name` was killed with work in flight, and is ready again."""
+    async def kill(self, name: str, load: Load) -> Kill:
+        """`name` was killed with work in flight, and is ready again. It is not killed when it has none."""
         before = self._process(name)
-        deadline = time.monotonic() + 10
-        while (load := in_flight()) == 0 and time.monotonic() < deadline:
+        deadline = time.monotonic() + _BUSY_SECONDS
+        while (in_flight := await load.sample()) < 1:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{name} had nothing to do for {_BUSY_SECONDS:.0f} s: {load.measured}")
             await asyncio.sleep(0.002)
         os.kill(before.pid, signal.SIGKILL)
         began = time.monotonic()
@@ -55,7 +67,7 @@ class Killer:
             await asyncio.sleep(0.05)
         else:
             raise TimeoutError(f"{name} was killed and did not come back within {_READY_SECONDS:.0f} s")
-        kill = Kill(name, load, round(time.monotonic() - began, 2))
+        kill = Kill(name, in_flight, load.measured, round(time.monotonic() - began, 2))
         self.kills.append(kill)
         return kill
 
@@ -65,8 +77,13 @@ class Killer:
             raise RuntimeError(f"{name} is not a process of the running stack")
         return state.processes[name]
 
-    async def kill_during(self, name: str, work: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
-        """Do all of `work`, one after the other, and kill `name` in the middle; the results of all are returned."""
+    async def kill_during(
+        self, name: str, work: Sequence[Callable[[], Awaitable[Any]]], load: Load | None = None
+    ) -> list[Any]:
+        """Do all of `work`, one after the other, and kill `name` in the middle; the results of all are returned.
+
+        `load` says what `name` has to do; without it that is the request of `work` that is open.
+        """
         done: list[Any] = []
         busy = 0
 
@@ -77,11 +94,14 @@ class Killer:
                 done.append(await one())
                 busy = 0
 
+        async def open_requests() -> int:
+            return busy
+
         task = asyncio.ensure_future(everything())
         try:
-            while len(done) < len(work) // 3:
+            while len(done) < len(work) // 3 and not task.done():
                 await asyncio.sleep(0.001)
-            await self.kill(name, in_flight=lambda: busy)
+            await self.kill(name, load or Load("requests open at the process", open_requests))
         finally:
             await task
         return done

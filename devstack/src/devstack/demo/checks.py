@@ -76,6 +76,35 @@ def compare_calls(
     return _expected(set(known) | set(oracle.answered), oracle, known), differences
 
 
+def served_unanswered(
+    made: Sequence[Made], upstream: Sequence[dict[str, Any]], metered: Sequence[Metered]
+) -> list[str]:
+    """What the upstream served and neither the client nor metering knows: the gateway died before it logged them."""
+    oracle = _Oracle(made, upstream)
+    return sorted(set(oracle.journal) - set(oracle.answered) - {m.request_id for m in metered})
+
+
+def compare_unanswered(
+    made: Sequence[Made],
+    upstream: Sequence[dict[str, Any]],
+    metered: Sequence[Metered],
+    *,
+    gateway_killed: bool,
+) -> list[str]:
+    """Served calls that nobody counts, beyond what a killed gateway explains: one for each connection cut."""
+    missing = served_unanswered(made, upstream, metered)
+    if missing and not gateway_killed:
+        return [f"{request_id} was served and is not metered, and no gateway died" for request_id in missing]
+    oracle = _Oracle(made, upstream)
+    counted = len({m.request_id for m in metered} - set(oracle.answered))
+    unknown = sum(m.keyed and m.outcome == "unknown" for m in made)
+    if missing and len(missing) + counted > unknown:
+        return [
+            f"{len(missing)} served calls are not metered and {counted} more are, only {unknown} were cut off"
+        ]
+    return []
+
+
 def _repeated(metered: Sequence[Metered]) -> dict[str, int]:
     return {request_id: n for request_id, n in Counter(m.request_id for m in metered).items() if n > 1}
 

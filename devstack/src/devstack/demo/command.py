@@ -21,7 +21,7 @@ from devstack.demo import money
 from devstack.demo.documents import operations
 from devstack.demo.narrator import Narrator
 from devstack.demo.narrator import money as amount
-from devstack.demo.platform_chaos import kill_the_rest
+from devstack.demo.platform_chaos import kill_every_process
 from devstack.demo.story import Story
 from devstack.embedded.ports import accepts, free_port
 from devstack.stack.commands import launch, running
@@ -32,6 +32,7 @@ from devstack.stack.platform import PlatformError
 _SHAPE = (
     "ok", "client", "upstream", "metering", "invoice", "balance", "payout", "trial_balance", "differences", "kills",
     "seed",
+    "served_unanswered", "reconciliation",
 )  # fmt: skip
 # What ends the story early: told as a difference, never as a traceback.
 BREAKS_OFF = (
@@ -121,15 +122,14 @@ async def _tell(
         await story.remember_journal()
         await story.register()
         await story.subscribe()
-        await story.call(chaos=chaos)
-        if chaos:
-            await kill_the_rest(story)
+        await story.call(killing=kill_every_process if chaos else None)
         expected, usage = await story.usage()
         made, wanted = await money.invoice(story, expected, chaos=chaos)
         paid = await money.pay(story, made, wanted, chaos=chaos)
         trial = await money.ledger(story)
         after = await money.payout(story, wanted, made["currency"])
         await money.ledger(story)
+        reconciled = await money.reconcile(story)
         narrator.table(
             ["account", "balance"],
             [[i["name"], amount(i["balance"])] for i in trial[made["currency"]]["accounts"]],
@@ -144,6 +144,8 @@ async def _tell(
     return facts(
         differences=story.differences,
         upstream=usage["upstream"],
+        served_unanswered=usage["served_unanswered"],
+        reconciliation=reconciled,
         metering={"hour": usage["hour"], "day": usage["day"]},
         invoice=paid["invoice"],
         balance=paid["balance"],

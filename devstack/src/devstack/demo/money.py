@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from devstack.demo import recompute
+from devstack.demo.chaos import Load
 from devstack.demo.checks import Expected, compare_balance, compare_invoice, compare_ledger
 from devstack.demo.narrator import money
 from devstack.demo.story import FEE_PERCENT, Story
 from devstack.stack.platform import until
+
+_RECONCILIATIONS = 5
 
 
 def recomputed(story: Story, expected: Expected, until_: str) -> dict[str, Any]:
@@ -67,11 +71,24 @@ async def pay(story: Story, made: dict[str, Any], wanted: dict[str, Any], *, cha
     await story.platform.post("billing", "/v1/payment-methods", token=story.consumer, json=card)
     path = f"/v1/invoices/{made['id']}/pay"
 
+    paying = 0
+
     async def ask() -> Any:
-        return await story.platform.post("billing", path, token=story.consumer)
+        nonlocal paying
+        paying += 1
+        try:
+            return await story.platform.post("billing", path, token=story.consumer)
+        finally:
+            paying -= 1
+
+    async def open_payments() -> int:
+        # An answer of Stripe's first, so that the payment had the time to get there.
+        await story.platform.fetch(f"{story.stack['stripe']['url']}/livez")
+        return paying
 
     if chaos:
-        await story.killer.kill_during("stripe", [ask])
+        load = Load("payments open at billing, which waits for Stripe", open_payments)
+        await story.killer.kill_during("stripe", [ask], load)
     else:
         await ask()
     paid = await until(
@@ -115,3 +132,33 @@ async def payout(story: Story, wanted: dict[str, Any], currency: str) -> dict[st
         story.differences.append(f"{balance[currency]['available']} is still available after the transfer")
     story.tell.say(f"{money(balance[currency]['paid_out'])} {currency} transferred to the connected account")
     return dict(balance)
+
+
+async def reconcile(story: Story) -> dict[str, Any]:
+    """Metering's and billing's own reconciliations find nothing; what shows once and goes was only on its way."""
+    story.tell.chapter("Reconciliation")
+
+    async def both() -> dict[str, Any]:
+        usage = await story.platform.get("metering", "/v1/reconciliation", token=story.admin)
+        return {"metering": usage["differences"], "billing": await _billing_differences(story)}
+
+    found: dict[str, Any] = {}
+    for _ in range(_RECONCILIATIONS):
+        found = await both()
+        if not any(found.values()):
+            break
+        await asyncio.sleep(1)
+    story.differences += [f"{name} reconciliation: {one}" for name, items in found.items() for one in items]
+    story.tell.say("; ".join(f"{name}: {len(items)} differences" for name, items in found.items()))
+    return found
+
+
+async def _billing_differences(story: Story) -> list[str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "devstack", "billing", "reconcile",
+        cwd=story.layout.home, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    told, _ = await process.communicate()
+    if process.returncode not in (0, 1) or not told:
+        return [f"`billing reconcile` ended with {process.returncode}"]
+    return list(json.loads(told)["differences"])

@@ -7,14 +7,23 @@ import base64
 import json
 import secrets
 import time
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from devstack.demo.calls import Client, plan
+from devstack.demo.calls import Client, Planned, again_while, plan
 from devstack.demo.chaos import Killer
-from devstack.demo.checks import Expected, Metered, compare_calls, compare_summary, summed
+from devstack.demo.checks import (
+    Expected,
+    Metered,
+    compare_calls,
+    compare_summary,
+    compare_unanswered,
+    served_unanswered,
+    summed,
+)
 from devstack.demo.documents import media_type, operations
 from devstack.demo.narrator import Narrator
 from devstack.stack.layout import Layout
@@ -34,6 +43,7 @@ PLAN = {
 }  # fmt: skip
 FEE_PERCENT = "3"
 _GOOD, _PER_SECOND = 160, 25.0
+_MOST_CALLS = 6_000
 _BURSTS = 5  # a burst that a slow machine stretches over two seconds may stay within the limit of each
 
 
@@ -154,16 +164,18 @@ class Story:
 
     # the calls
 
-    async def call(self, *, chaos: bool) -> None:
-        """Some hundred calls were made: good ones, wrong keys, over the limit, failing upstream."""
+    async def call(self, *, killing: Callable[[Story], Coroutine[Any, Any, None]] | None) -> None:
+        """Some hundred calls were made: good ones, wrong keys, over the limit, failing upstream.
+
+        With `killing` they go on until it is done, so that whatever it kills is killed during the calls.
+        """
         self.tell.chapter("Calls through the proxy")
         base = self.api["gateway"]["proxy_url"].removeprefix(self.stack["kong"]["proxy_url"]).rstrip("/")
-        good = _GOOD * 4 if chaos else _GOOD
-        paced, burst = plan(base, operations(self.document), self.key, good=good, seed=self.seed)
-        calls = asyncio.ensure_future(self.client.paced(paced, per_second=_PER_SECOND))
-        if chaos:
-            await self._kill_while_calling(calls)
-        await calls
+        paced, burst = plan(base, operations(self.document), self.key, good=_GOOD, seed=self.seed)
+        if killing:
+            await self._call_while(asyncio.ensure_future(killing(self)), paced)
+        else:
+            await self.client.paced(paced, per_second=_PER_SECOND)
         for _ in range(_BURSTS):
             await self.client.burst(burst)
             if "429" in self.client.by_status():
@@ -174,17 +186,15 @@ class Story:
         if refused := self.client.count("not_sent"):
             self.tell.say(f"{refused} calls found no gateway to take them")
 
-    async def _kill_while_calling(self, calls: asyncio.Future[None]) -> None:
-        from devstack.demo.chaos import DURING_CALLS
-
-        names = [*DURING_CALLS, *(["kafka"] if self.stack.get("broker") == "apache" else [])]
-        for name in self.killer.victims(names):
-            if calls.done():
-                raise RuntimeError(f"the calls ended before {name} could be killed")
-            kill = await self.killer.kill(name, in_flight=lambda: self.client.in_flight)
-            self.tell.say(
-                f"kill -9 {name}: {kill.in_flight} calls in flight, back in {kill.recovered_seconds} s"
-            )
+    async def _call_while(self, killers: asyncio.Future[None], paced: list[Planned]) -> None:
+        try:
+            calls = again_while(paced, lambda: not killers.done(), most=_MOST_CALLS)
+            await self.client.paced(calls, per_second=_PER_SECOND)
+            if not killers.done():
+                raise RuntimeError(f"{_MOST_CALLS} calls ended before the last kill")
+            await killers
+        finally:
+            killers.cancel()
 
     # what metering says
 
@@ -228,10 +238,10 @@ class Story:
     async def usage(self) -> tuple[Expected, dict[str, Any]]:
         """Usage has arrived, and hour, day and list agree with the client and the upstream."""
         self.tell.chapter("Usage arrives")
-        answered = sum(made.keyed and made.outcome == "answered" for made in self.client.made)
+        answered = self.client.keyed_answers()
         await until(
             f"{answered} calls being metered",
-            self._summary,
+            self.summary,
             lambda found: found["calls"] >= answered,
             seconds=60,
         )
@@ -239,7 +249,18 @@ class Story:
         upstream = await self.upstream_entries()
         metered = await self.metered_calls()
         expected, differences = compare_calls(self.client.made, upstream, metered)
-        self.differences += differences + compare_summary(expected, await self._summary(), what="summary")
+        differences += compare_unanswered(
+            self.client.made,
+            upstream,
+            metered,
+            gateway_killed="kong" in [k.process for k in self.killer.kills],
+        )
+        unanswered = served_unanswered(self.client.made, upstream, metered)
+        if unanswered:
+            self.tell.say(
+                f"{len(unanswered)} calls were served and cut off before the gateway had logged them"
+            )
+        self.differences += differences + compare_summary(expected, await self.summary(), what="summary")
         shown: dict[str, Any] = {}
         for granularity in ("hour", "day"):
             series = await self._usage("timeseries", granularity=granularity)
@@ -259,9 +280,10 @@ class Story:
                     if i["calls"]
                 ],
             )
-        return expected, shown | {"upstream": len(upstream)}
+        return expected, shown | {"upstream": len(upstream), "served_unanswered": len(unanswered)}
 
-    async def _summary(self) -> Any:
+    async def summary(self) -> Any:
+        """The usage summary of the subscription this month."""
         return await self._usage("summary")
 
     async def _usage(self, what: str, **parameters: str) -> Any:
