@@ -133,7 +133,12 @@ class Platform:
         mine = await self.get("accounts", "/v1/organisations", token=bare["access_token"])
         if slug not in [organisation["slug"] for organisation in mine["items"]]:
             body = {"slug": slug, "name": name}
-            await self.post("accounts", "/v1/organisations", token=bare["access_token"], json=body)
+            try:
+                await self.post("accounts", "/v1/organisations", token=bare["access_token"], json=body)
+            except PlatformError as error:
+                # A repeat of a call whose answer was lost; if it is somebody else's, the exchange below says so.
+                if error.status != 409:
+                    raise
         exchanged = await self.post(
             "accounts", "/v1/token", json={"subject_token": subject, "organisation": slug}
         )
