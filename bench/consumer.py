@@ -12,7 +12,7 @@ import msgspec
 from metering.domain.batch import Record, read_batch
 from metering.domain.rollup import by_counter, by_day, by_hour, by_subscription_day
 
-ENTRIES, RECORDS, ROUNDS = 200, 50, 5
+ENTRIES, RECORDS, ROUNDS = 200, 5, 3
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 ID = "01930000-0000-7000-8000-{:012x}"
 
