@@ -21,7 +21,7 @@ from tests.architecture.repository import (
 )
 
 Rule = Callable[[ast.Module], Iterator[str]]
-SHARED_CODE_LINES = 1800
+SHARED_CODE_LINES = 2000
 ROOMS = ("api", "consumers", "usecases", "db", "clients", "events", "domain")
 DOORS = (
     "__init__.py",

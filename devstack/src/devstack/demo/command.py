@@ -24,8 +24,7 @@ from devstack.demo.narrator import money as amount
 from devstack.demo.platform_chaos import kill_every_process
 from devstack.demo.story import Story
 from devstack.embedded.ports import accepts, free_port
-from devstack.stack.commands import launch, running
-from devstack.stack.display import follow_start
+from devstack.stack.commands import ensure_running
 from devstack.stack.layout import Layout, read_json
 from devstack.stack.platform import PlatformError
 
@@ -61,10 +60,8 @@ def _facts_of_a_run(arguments: argparse.Namespace, narrator: Narrator, *, seed: 
     try:
         document = Path(arguments.openapi).resolve(strict=True) if arguments.openapi else None
         operations(document)
-        layout.make()
-        if running(layout) is None:
-            launch(layout, arguments.broker)
-        stack = read_json(layout.stack_file) if follow_start(layout, narrator.console) else None
+        started = ensure_running(arguments.broker, narrator.console)
+        stack = read_json(layout.stack_file) if started else None
         if stack is None:
             return facts(differences=["the stack did not start"])
         with _upstream(document, stack, layout) as upstream:

@@ -42,7 +42,7 @@ class Platform:
     """Calls services by name and path: `await platform.post("catalog", "/v1/apis", token=..., json={...})`.
 
     A call that meets a service being restarted (no connection, 502 to 504) is repeated for up to `patience` seconds;
-    a POST carries the same Idempotency-Key each time, so that a repeat takes effect once.
+    a POST that is given a `key` carries it each time, so that a repeat takes effect once.
     """
 
     def __init__(self, addresses: Addresses, *, patience: float = 20.0) -> None:
