@@ -100,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     token = add("token", _token, "Print a platform token.")
     token.add_argument("role", choices=["admin", "provider", "consumer"])
     add("test", _test, "Run all tests; further arguments go to pytest.")
+    add("check", _check, "Run the house's rules: format, lint, types, layers, architecture.")
     demo = add(
         "demo", _demo, "One call's way from a catalogue to a provider's balance, checked figure by figure."
     )
