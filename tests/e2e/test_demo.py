@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 IN_THE_PATH = {"kong", "upstream", "metering", "postgres", "redis"}
 BESIDE_IT = {"accounts", "oidc", "catalog", "subscriptions", "kong-sync", "billing", "stripe"}
 

@@ -18,7 +18,7 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Stack
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 SERVICES = {"accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync"}
 
 
