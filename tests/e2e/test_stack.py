@@ -100,7 +100,7 @@ def test_a_crashed_process_is_restarted_and_it_is_said(stack: Stack) -> None:
 
 
 @pytest.mark.xfail(
-    reason="KNOWN FAULT: after the embedded broker restarts alone, metering's ingest goes on with its old producer, whose"
+    reason="KNOWN FAULT: after a restart of the embedded broker alone ingest goes on with its old producer, whose"
     " records the new broker acknowledges and does not show; no call is metered until metering restarts",
     strict=False,
 )
