@@ -99,11 +99,6 @@ def test_a_crashed_process_is_restarted_and_it_is_said(stack: Stack) -> None:
     assert any("catalog ended (signal SIGKILL)" in line for line in stack.state["lines"])
 
 
-@pytest.mark.xfail(
-    reason="KNOWN FAULT: after a restart of the embedded broker alone ingest goes on with its old producer, whose"
-    " records the new broker acknowledges and does not show; no call is metered until metering restarts",
-    strict=False,
-)
 def test_a_broker_that_forgot_everything_is_named_and_the_demo_goes_on(stack: Stack) -> None:
     _kill_and_await(stack, "kafka")
     stack.demo()

@@ -10,13 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from common.clock import SystemClock
 from common.db import Database
-from metering.settings import Settings
+from metering.domain.errors import LogUnavailable
+from metering.settings import Settings, kafka_log_of
+from metering.usecases.follow_file import follow_file
 from metering.worker import run
 from tests.metering.conftest import INGEST_TOKEN
 from tests.metering.factories import an_entry
 from tests.metering.recording import count, one, sums
+from tests.support.broker import Broker
 from tests.support.outbox import outbox_events
 from tests.support.tokens import ISSUER
 
@@ -84,6 +89,39 @@ async def test_calls_in_a_log_file_become_published_usage_and_survive_a_restart(
     await until(published)
     stop.set()
     await asyncio.wait_for(running, 30)
+
+
+async def test_what_a_lost_broker_had_acknowledged_unread_is_taken_from_the_file_once_more(
+    make_settings: Callable[..., Settings], own_broker: Broker, worker_db: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "kong-file.log"
+    path.write_bytes(lines_of(1, 2, 3))
+    settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=own_broker.address, file_log_path=path)
+    kafka_log = kafka_log_of(settings)
+
+    async def follow() -> int:
+        return await follow_file(
+            worker_db, kafka_log, path, namespace=settings.namespace, clock=SystemClock()
+        )
+
+    assert await follow() == 3
+    assert await follow() == 0
+    await own_broker.kill()
+    await own_broker.start()
+    with pytest.raises(LogUnavailable):
+        await follow()
+    assert await follow() == 3
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(settings, stop))
+
+    async def arrived() -> bool:
+        return await count(worker_db, "subscription_day", "sum(calls)") >= 3
+
+    await until(arrived)
+    stop.set()
+    await asyncio.wait_for(running, 30)
+    await kafka_log.close()
+    assert await sums(worker_db) == (3, 3, 3, 3)
 
 
 async def test_replay_by_hand_may_be_repeated_and_reconcile_says_zero(

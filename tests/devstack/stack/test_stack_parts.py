@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 
@@ -39,14 +40,26 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_port_that_somebody_has_moves_aside_and_it_is_said() -> None:
-    with socket.socket() as taken:
+    with socket.socket() as taken, ExitStack() as claims:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        chosen, moved = ports.choose({"kafka": port, "redis": (free := free_port())})
+        chosen, moved = ports.choose(claims, {"kafka": port, "redis": (free := free_port())})
     assert chosen["redis"] == free
     assert chosen["kafka"] != port
     assert moved == [f"port {port} is taken, so kafka listens on {chosen['kafka']}"]
+
+
+def test_two_stacks_that_start_together_choose_different_ports() -> None:
+    usual = {"redis": free_port()}
+    with ExitStack() as claims:
+        first, _ = ports.choose(claims, usual)
+        with ExitStack() as other_claims:
+            second, _ = ports.choose(other_claims, usual)
+    assert first == usual
+    assert second != usual
+    with ExitStack() as claims:
+        assert ports.choose(claims, usual) == (usual, [])
 
 
 def test_the_state_comes_back_as_it_was_saved(layout: Layout) -> None:

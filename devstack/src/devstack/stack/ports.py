@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 from devstack.embedded.ports import free_port, is_free
 
@@ -13,14 +18,31 @@ USUAL = {
 }  # fmt: skip
 
 
-def choose(usual: Mapping[str, int] = USUAL) -> tuple[dict[str, int], list[str]]:
-    """A free port for each part, and a line for each that had to move."""
+def choose(claims: ExitStack, usual: Mapping[str, int] = USUAL) -> tuple[dict[str, int], list[str]]:
+    """A free port for each part, and a line for each that had to move.
+
+    No other stack of this user is given the same ports until `claims` is closed.
+    """
     chosen: dict[str, int] = {}
     moved: list[str] = []
     for name, port in usual.items():
-        if is_free(port):
+        if is_free(port) and _claim(port, claims):
             chosen[name] = port
-        else:
-            chosen[name] = free_port()
-            moved.append(f"port {port} is taken, so {name} listens on {chosen[name]}")
+            continue
+        while not _claim(other := free_port(), claims):
+            pass
+        chosen[name] = other
+        moved.append(f"port {port} is taken, so {name} listens on {other}")
     return chosen, moved
+
+
+def _claim(port: int, claims: ExitStack) -> bool:
+    """A port is chosen seconds before it is bound: until then a lock on a file says whose it is."""
+    folder = Path(tempfile.gettempdir()) / f"marketplace-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    file = claims.enter_context((folder / str(port)).open("w"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 import sys
+from contextlib import ExitStack
 
 import psutil
 
@@ -33,10 +34,11 @@ def main(*, broker: str) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return 3
-        return asyncio.run(_supervise(layout, broker=broker))
+        with ExitStack() as port_claims:
+            return asyncio.run(_supervise(layout, broker=broker, port_claims=port_claims))
 
 
-async def _supervise(layout: Layout, *, broker: str) -> int:
+async def _supervise(layout: Layout, *, broker: str, port_claims: ExitStack) -> int:
     earlier = state.load(layout)
     found = state.StackState(supervisor=state.observed(os.getpid()), broker=broker)
     # Kept until they have ended: whoever stops us meanwhile still finds them.
@@ -44,7 +46,7 @@ async def _supervise(layout: Layout, *, broker: str) -> int:
     found.save(layout)
     ended = stop_leftovers(layout)
     found.processes = {}
-    chosen, moved = choose()
+    chosen, moved = choose(port_claims)
     config = Config(layout, chosen, secrets.load(layout))
     write_json(layout.ports_file, chosen)
     for line in [*moved, *(f"ended {name}, left behind by an earlier start" for name in ended)]:

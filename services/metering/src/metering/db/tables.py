@@ -213,5 +213,6 @@ file_position = Table(
     Column("position", BigInteger, nullable=False),
     Column("head_digest", Text, nullable=False),
     Column("head_bytes", Integer, nullable=False),
+    Column("cluster_id", Text, nullable=False, server_default=""),
     Column("updated_at", _INSTANT, nullable=False),
 )  # fmt: skip

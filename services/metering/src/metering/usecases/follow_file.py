@@ -17,10 +17,12 @@ from metering.usecases.ingest_lines import ingest_lines
 async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespace: str, clock: Clock) -> int:
     """Everything that the file holds by now is taken in, and the position behind it is stored; how many lines.
 
-    The position moves only after Kafka's acknowledgement: a crash repeats lines, which are told by their request ids.
+    The position moves only after Kafka's acknowledgement, and belongs to the cluster that gave it: a crash repeats
+    lines, and another cluster is given the whole file; what was counted already is told by its request ids.
     """
+    cluster_id = await kafka_log.cluster_id()
     async with db.begin() as session:
-        position = await file_positions.find(session, str(path))
+        position = await file_positions.find(session, str(path), cluster_id=cluster_id)
     taken = 0
     while (chunk := await asyncio.to_thread(read_chunk, path, position)) is not None:
         await ingest_lines(db, kafka_log, chunk.lines, namespace=namespace, clock=clock)
@@ -31,5 +33,5 @@ async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespac
         FILE_LOG_BYTES.inc(max(moved, 0))
         position = chunk.position
         async with db.begin() as session:
-            await file_positions.put(session, str(path), position, now=clock.now())
+            await file_positions.put(session, str(path), position, cluster_id=cluster_id, now=clock.now())
     return taken
