@@ -60,6 +60,24 @@ async def test_a_stop_is_heard_at_once_even_while_a_loop_waits_to_start_again() 
     await asyncio.wait_for(running, 0.1)
 
 
+async def test_a_library_that_cancels_its_own_future_does_not_end_the_loop() -> None:
+    stop, starts = asyncio.Event(), []
+
+    async def broken_off() -> None:
+        starts.append(1)
+        if len(starts) == 2:
+            stop.set()
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    before = failures("broken off")
+    async with asyncio.timeout(5):
+        await run_loops({"broken off": broken_off}, stop=stop, service="sample")
+    assert len(starts) == 2
+    assert failures("broken off") == before + 1
+
+
 async def test_a_cancelled_worker_ends() -> None:
     running = asyncio.create_task(run_loops({"idle": asyncio.Event().wait}, stop=asyncio.Event()))  # type: ignore[dict-item]
     await asyncio.sleep(0)

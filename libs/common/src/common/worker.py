@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from common.log import configure_logging, get_logger
 from common.metrics import LOOP_FAILURES
 from common.settings import ServiceSettings
+from common.tasks import was_cancelled
 from common.tracing import instrument
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -49,7 +50,9 @@ async def _keep_running(name: str, loop: Loop, *, stop: asyncio.Event, service: 
         started = asyncio.get_running_loop().time()
         try:
             await loop()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if was_cancelled():
+                raise
             if stop.is_set():
                 return
             LOOP_FAILURES.labels(service, name).inc()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -14,12 +14,13 @@ from aiokafka.errors import KafkaError
 from common.ids import new_id
 from common.kafka.cluster import MESSAGE_BYTES, BrokerReplaced, ClusterWatch, ensure_topics
 from common.log import get_logger
+from common.tasks import was_cancelled
 from metering.domain.errors import LogUnavailable
 
 TOPIC = "gateway.requests.v1"
 _CLOSE_SECONDS = 5.0
 _RETENTION_MS = str(7 * 24 * 3600 * 1000)
-_FAILURES = (KafkaError, OSError, TimeoutError, AssertionError, BrokerReplaced)
+_FAILURES = (KafkaError, OSError, AssertionError, ValueError, BrokerReplaced, asyncio.CancelledError)
 log = get_logger()
 
 
@@ -49,22 +50,14 @@ class KafkaLog:
 
     async def partitions(self) -> int:
         """How many partitions the topic has; it is made when it is not there. Raises LogUnavailable."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                connection = await self._connected()
-                return len(await connection.producer.partitions_for(self.topic))
-        except (KafkaError, OSError, TimeoutError, ValueError) as error:
-            raise self._failed(error) from error
+        async with self._connected() as connection:
+            return len(await connection.producer.partitions_for(self.topic))
 
     async def cluster_id(self) -> str:
         """Which cluster the log is in: another one later holds nothing of what was appended. Raises LogUnavailable."""
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                connection = await self._connected()
-                await connection.cluster.check()
-                return connection.cluster.id
-        except _FAILURES as error:
-            raise self._failed(error) from error
+        async with self._connected() as connection:
+            await connection.cluster.check()
+            return connection.cluster.id
 
     async def append(self, records: Sequence[tuple[int, bytes, int]]) -> None:
         """Every (partition, value, entries in it) is acknowledged by all in-sync replicas. Raises LogUnavailable."""
@@ -73,8 +66,7 @@ class KafkaLog:
             raise LogUnavailable("Too much is waiting for Kafka already; send it again in a moment.")
         self._pending_bytes += size
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                connection = await self._connected()
+            async with self._connected() as connection:
                 batch = new_id().bytes
                 acks = [
                     await connection.producer.send(
@@ -87,8 +79,6 @@ class KafkaLog:
                 # A broker that came back empty acknowledges records of a topic that it does not list (the embedded
                 # one does), and nobody would read them: such an acknowledgement is none.
                 await connection.cluster.check()
-        except _FAILURES as error:
-            raise self._failed(error) from error
         finally:
             self._pending_bytes -= size
 
@@ -98,7 +88,24 @@ class KafkaLog:
         if connection is not None:
             await _close(connection)
 
-    async def _connected(self) -> _Connection:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[_Connection]:
+        """A connection, for as long as Kafka may take; LogUnavailable, and a new one next time, when it fails."""
+        connection = None
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                yield (connection := await self._connect())
+        except _FAILURES as error:
+            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+                raise
+            log.warning("request_log.unavailable", error=f"{type(error).__name__}: {error}")
+            if connection is not None and connection is self._connection:
+                self._drop(connection)
+            raise LogUnavailable(
+                "Kafka did not acknowledge; nothing counts as taken, send it again."
+            ) from error
+
+    async def _connect(self) -> _Connection:
         async with self._connecting:
             if self._connection is None:
                 async with AsyncExitStack() as stack:
@@ -113,15 +120,12 @@ class KafkaLog:
                     self._connection = _Connection(cluster, producer, stack.pop_all())
             return self._connection
 
-    def _failed(self, error: Exception) -> LogUnavailable:
-        log.warning("request_log.unavailable", error=f"{type(error).__name__}: {error}")
-        # A broker that came back without the topic is met again by connecting anew.
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            closing = asyncio.ensure_future(_close(connection))
-            _CLOSING.add(closing)
-            closing.add_done_callback(_CLOSING.discard)
-        return LogUnavailable("Kafka did not acknowledge; nothing counts as taken, send it again.")
+    def _drop(self, connection: _Connection) -> None:
+        """Connect anew next time: a broker may have come back without the topic."""
+        self._connection = None
+        closing = asyncio.ensure_future(_close(connection))
+        _CLOSING.add(closing)
+        closing.add_done_callback(_CLOSING.discard)
 
 
 # Tasks that nobody awaits would otherwise be collected in mid-air.
@@ -129,7 +133,7 @@ _CLOSING: set[asyncio.Future[None]] = set()
 
 
 async def _close(connection: _Connection) -> None:
-    with contextlib.suppress(KafkaError, OSError, TimeoutError):
+    with contextlib.suppress(KafkaError, OSError):
         await asyncio.wait_for(connection.stack.aclose(), _CLOSE_SECONDS)
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import Row, Select, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from subscriptions.db.tables import phase, subscription
+from subscriptions.db.tables import IS_LIVE, phase, subscription
 from subscriptions.domain.errors import SubscriptionNotFound
-from subscriptions.domain.subscription import LIVE, Phase, Status, Subscription
+from subscriptions.domain.subscription import Phase, Status, Subscription
 
 
 async def get(session: AsyncSession, subscription_id: UUID) -> Subscription:
@@ -81,7 +81,8 @@ async def insert_if_absent(session: AsyncSession, new: Subscription) -> bool:
     statement = insert(subscription).values(_values(new))
     statement = statement.on_conflict_do_nothing(
         index_elements=["organisation_id", "api_id"],
-        index_where=subscription.c.status.in_(sorted(LIVE)),
+        # A literal: with parameters PostgreSQL would not know the index any more once it plans for all values.
+        index_where=IS_LIVE,
     )
     if (await session.execute(statement.returning(subscription.c.id))).first() is None:
         return False

@@ -83,7 +83,7 @@ quota = Table(
     Column("until", _INSTANT),
 )
 
-_LIVE = text("status IN ('pending_approval', 'active', 'paused', 'past_due')")
+IS_LIVE = text("status IN ('pending_approval', 'active', 'paused', 'past_due')")
 
 subscription = Table(
     "subscription",
@@ -109,7 +109,7 @@ subscription = Table(
         name="status",
     ),
     UniqueConstraint("id", "organisation_id"),  # what the rows below it refer to
-    Index("uq_subscription_live", "organisation_id", "api_id", unique=True, postgresql_where=_LIVE),
+    Index("uq_subscription_live", "organisation_id", "api_id", unique=True, postgresql_where=IS_LIVE),
     Index("ix_subscription_organisation_id", "organisation_id", "id"),
     Index("ix_subscription_provider_organisation_id", "provider_organisation_id", "id"),
 )
