@@ -19,9 +19,11 @@ from common import outbox
 from common.db import Database
 from common.events import Event, Incoming
 from common.ids import new_id
+from common.kafka.cluster import MESSAGE_BYTES
 from common.kafka.dead_letters import PoisonMessage
 from common.kafka.positions import LogReplaced
 from common.kafka.runner import Fenced, Runner, Subscription, consume
+from common.outbox.publish import EventTooLarge
 from common.outbox.relay import Relay, relay
 from common.settings import ServiceSettings
 from tests.support.broker import Broker
@@ -160,6 +162,15 @@ async def _outcomes(db: Database, records: int) -> bool:
     return bool(found == records)
 
 
+async def test_an_event_that_no_message_holds_is_refused_before_it_blocks_the_others(
+    worker_db: Database, clock: FixedClock
+) -> None:
+    with pytest.raises(EventTooLarge, match="split it"):
+        await publish(worker_db, clock, "small", "x" * MESSAGE_BYTES)
+    async with worker_db.begin() as session:
+        assert await session.scalar(text("SELECT count(*) FROM outbox")) == 0
+
+
 async def test_poison_is_parked_redacted_and_the_partition_goes_on(
     kafka: str, worker_db: Database, settings: ServiceSettings, clock: FixedClock
 ) -> None:
@@ -169,14 +180,15 @@ async def test_poison_is_parked_redacted_and_the_partition_goes_on(
     secret = "mk_live_" + "a" * 49
     good = NoteChanged(note_id=new_id(), body="good", version=1).model_dump_json()
     poison = NoteChanged(note_id=new_id(), body="poison", version=1).model_dump_json()
-    for value in (f'{{"key": "{secret}"', poison, "\x00", good):
+    unstorable = NoteChanged(note_id=new_id(), body="NUL: \x00", version=1).model_dump_json()
+    for value in (f'{{"key": "{secret}"', poison, "\x00", unstorable, good):
         await producer.send_and_wait(topic, value.encode(), partition=0)
     await producer.stop()
     async with running(consuming(worker_db, settings, clock)):
         await wait_for(lambda: _has(worker_db, "good"))
     async with worker_db.begin() as session:
         parked = (await session.execute(text("SELECT reason, payload FROM dead_letter ORDER BY id"))).all()
-    assert len(parked) == 3
+    assert len(parked) == 4
     assert secret not in str(parked)
     assert await notes(worker_db) == {"good": 1}
 

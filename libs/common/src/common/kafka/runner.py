@@ -13,6 +13,7 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import inbox
@@ -108,7 +109,9 @@ class Runner:
                 return "repeated"
             async with session.begin_nested():
                 await subscription.handler(session, event, now=now)
-        except (ValidationError, PoisonMessage) as error:
+        except (ValidationError, PoisonMessage, DBAPIError) as error:
+            if isinstance(error, DBAPIError) and not _is_unstorable(error):
+                raise
             log.error(
                 "event.parked",
                 topic=record.topic,
@@ -122,6 +125,11 @@ class Runner:
             )  # fmt: skip
             return "parked"
         return "handled"
+
+
+def _is_unstorable(error: DBAPIError) -> bool:
+    """A value that PostgreSQL cannot hold, today or tomorrow (SQLSTATE class 22, data exception)."""
+    return str(getattr(error.orig, "sqlstate", None) or "").startswith("22")
 
 
 def _event_id(record: Any) -> UUID:

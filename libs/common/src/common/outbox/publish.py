@@ -8,7 +8,12 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common.errors import TooLarge
 from common.events import Event, headers
+from common.kafka.cluster import MESSAGE_BYTES
+
+# Room for the headers and Kafka's own framing.
+_MOST_BYTES = MESSAGE_BYTES - 64 * 1024
 
 # The notification is delivered when, and only when, the transaction commits.
 _INSERT = text("""
@@ -17,8 +22,22 @@ _INSERT = text("""
 _NOTIFY = text("SELECT pg_notify('outbox', '')")
 
 
+class EventTooLarge(TooLarge):
+    """What changed does not fit into one message."""
+
+    code = "EVENT_TOO_LARGE"
+
+
 async def publish(session: AsyncSession, event: Event, *, now: datetime) -> None:
-    """`event` is sent if and only if this transaction commits; perhaps twice, then with the same id."""
+    """`event` is sent if and only if this transaction commits; perhaps twice, then with the same id.
+
+    Raises EventTooLarge for what Kafka would refuse: such a row would hold up all those behind it.
+    """
+    payload = event.model_dump_json(by_alias=True).encode()
+    if len(payload) > _MOST_BYTES:
+        raise EventTooLarge(
+            f"This would be a message of {len(payload)} bytes, of at most {_MOST_BYTES}: make it smaller or split it."
+        )
     source = event.topic.split(".", 1)[0]
     await session.execute(
         _INSERT,
@@ -27,7 +46,7 @@ async def publish(session: AsyncSession, event: Event, *, now: datetime) -> None
             "topic": event.topic,
             "key": event.key,
             "headers": json.dumps(headers(event, source=source, now=now)),
-            "payload": event.model_dump_json(by_alias=True).encode(),
+            "payload": payload,
             "now": now,
         },
     )
