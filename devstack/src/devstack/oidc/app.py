@@ -31,12 +31,14 @@ class OAuthError(Exception):
         self.status = status
 
 
-def create_app(keys: KeyRing, *, issuer: str, client_id: str, lifetime_seconds: int) -> Starlette:
-    """An issuer ready to be served at `issuer`, whose path (if any) prefixes every endpoint."""
+def create_app(
+    keys: KeyRing, *, issuer: str, client_id: str, lifetime_seconds: int, url: str | None = None
+) -> Starlette:
+    """An issuer ready to be served at `url` (the issuer's own if None); the issuer's path prefixes every endpoint."""
     tokens = Tokens(keys, issuer=issuer, client_id=client_id, lifetime_seconds=lifetime_seconds)
     login = Login(tokens, client_id=client_id)
     endpoint = _TokenEndpoint(tokens, client_id=client_id)
-    document = _discovery(issuer)
+    document = _discovery(issuer, at=(url or issuer).rstrip("/"))
 
     async def discovery(_: Request) -> Response:
         return JSONResponse(document)
@@ -71,13 +73,13 @@ def create_app(keys: KeyRing, *, issuer: str, client_id: str, lifetime_seconds: 
     return Starlette(routes=[*routes, *oidc_routes], middleware=[cors])
 
 
-def _discovery(issuer: str) -> dict[str, Any]:
+def _discovery(issuer: str, *, at: str) -> dict[str, Any]:
     return {
         "issuer": issuer,
-        "authorization_endpoint": f"{issuer}/authorize",
-        "token_endpoint": f"{issuer}/token",
-        "userinfo_endpoint": f"{issuer}/userinfo",
-        "jwks_uri": f"{issuer}/jwks",
+        "authorization_endpoint": f"{at}/authorize",
+        "token_endpoint": f"{at}/token",
+        "userinfo_endpoint": f"{at}/userinfo",
+        "jwks_uri": f"{at}/jwks",
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code", "password", "refresh_token"],

@@ -9,9 +9,12 @@ from typing import Any
 
 from devstack.embedded.databases import DatabaseUrls, urls
 from devstack.stack.layout import SERVICES, Layout, package
+from devstack.stack.ports import USUAL
 
 TOKEN_SECONDS = 12 * 3600
 ADMIN_ADDRESS = "admin@marketplace.test"
+# A name, wherever it is reached: a person is known by issuer and subject, and stays who they are when ports move.
+ISSUER = f"http://127.0.0.1:{USUAL['oidc']}"
 _INHERITED = (
     "PATH",
     "HOME",
@@ -75,7 +78,8 @@ class Config:
     def _own(self, service: str) -> dict[str, str]:
         own: dict[str, dict[str, str]] = {
             "accounts": {
-                "OIDC_ISSUER": self.url("oidc"),
+                "OIDC_ISSUER": ISSUER,
+                "ACCOUNTS_OIDC_DISCOVERY_URL": f"{self.url('oidc')}/.well-known/openid-configuration",
                 "ACCOUNTS_SIGNING_KEY": json.dumps(self.secrets["accounts_signing_key"]),
                 "ACCOUNTS_TOKEN_TTL_SECONDS": str(TOKEN_SECONDS),
                 "ACCOUNTS_PLATFORM_ADMINS": ADMIN_ADDRESS,

@@ -11,7 +11,7 @@ from pathlib import Path
 from devstack.embedded import broker, redis
 from devstack.embedded.postgres import Postgres, binaries
 from devstack.embedded.privileges import private_folder, unprivileged_user
-from devstack.stack.config import Config, base_environment
+from devstack.stack.config import ISSUER, Config, base_environment
 from devstack.stack.layout import SERVICES, package
 
 
@@ -67,6 +67,8 @@ def parts(config: Config, *, kafka: Program) -> list[Program]:
         "--state",
         _folder(config, "oidc"),
         "--issuer",
+        ISSUER,
+        "--url",
         config.url("oidc"),
     )
     upstream = _python(
