@@ -61,6 +61,7 @@ local function tag_value(tags, prefix)
       return tag:sub(#prefix + 1)
     end
   end
+  return nil -- and not nothing, which tonumber refuses
 end
 
 -- Why acl said no, from what kong-sync wrote on the consumer.
@@ -149,10 +150,30 @@ local function add_marketplace_headers(response, request_id)
   end
 end
 
+-- RFC 9745 and RFC 8594, from the service's tags: deprecated:<unix>, sunset:<unix> (0 when no time was named),
+-- successor:<version>. The path begins with provider and API: that is what the route matched.
+local function add_lifecycle_headers(response)
+  local service = kong.router.get_service()
+  local tags = service and service.tags
+  local deprecated, sunset = tag_value(tags, "deprecated:"), tonumber(tag_value(tags, "sunset:"))
+  if deprecated then
+    response.set_header("Deprecation", "@" .. deprecated)
+  end
+  if sunset and sunset > 0 then
+    response.set_header("Sunset", ngx.http_time(sunset))
+  end
+  local successor = tag_value(tags, "successor:")
+  local path = successor and kong.request.get_path():match("^/[%w-]+/[%w-]+")
+  if path then
+    response.add_header("Link", "<" .. path .. "/" .. successor .. '>; rel="successor-version"')
+  end
+end
+
 return function()
   local response = kong.response
   local request_id = ngx.var.kong_request_id or ""
   add_marketplace_headers(response, request_id)
+  add_lifecycle_headers(response)
 
   local status = response.get_status()
   if response.get_source() == "service" or status < 400 then

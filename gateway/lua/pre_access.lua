@@ -76,11 +76,29 @@ local function collect(found, value, extract)
   return #found > before
 end
 
+-- The version was switched off: its service is tagged sunset:<unix>, 0 when no time was named.
+local function is_sunset()
+  local service = kong.router.get_service()
+  for _, tag in ipairs(service and service.tags or {}) do
+    local sunset_at = tonumber(tag:match("^sunset:(%d+)$"))
+    if sunset_at then
+      return ngx.time() >= sunset_at
+    end
+  end
+  return false
+end
+
 return function()
   local headers = kong.request.get_headers()
   local request = kong.service.request
   local found = {}
 
+  if is_sunset() then
+    if not headers["access-control-request-method"] then
+      return kong.response.exit(410, { message = "This version has been switched off" })
+    end
+    kong.ctx.shared.marketplace_refusal = "sunset" -- cors answers a preflight; what is none, post_access refuses
+  end
   collect(found, headers["x-api-key"])
   collect(found, headers["apikey"])
   if collect(found, headers["authorization"], bearer_key) then

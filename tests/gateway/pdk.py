@@ -10,6 +10,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,7 @@ class Exchange:
     service_tags: list[str] = field(default_factory=lambda: ["api:A"])
     elapsed: float = 0.012
     request_id: str = "0123456789abcdef0123456789abcdef"
+    path: str = "/v1/things"
 
     def __post_init__(self) -> None:
         self.lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
@@ -84,7 +86,7 @@ class Exchange:
         self.arg = self.lua.table()
         kong = table(
             {
-                "request": table({"get_headers": self._request_headers, "get_path": lambda: "/v1/things"}),
+                "request": table({"get_headers": self._request_headers, "get_path": lambda: self.path}),
                 "service": table(
                     {"request": table({"set_header": self._set_request, "clear_header": self._clear_request})}
                 ),
@@ -101,6 +103,7 @@ class Exchange:
                         ),
                         "get_header": self._response_header,
                         "set_header": self._set_response,
+                        "add_header": self._add_response,
                         "clear_header": self._clear_response,
                         "set_status": self._set_status,
                     }
@@ -112,6 +115,7 @@ class Exchange:
                 "var": table({"kong_request_id": self.request_id}),
                 "arg": self.arg,
                 "time": lambda: int(NOW),
+                "http_time": lambda at: formatdate(at, usegmt=True),
                 "now": lambda: NOW + self.elapsed,
                 "req": table({"start_time": lambda: NOW}),
                 "crc32_long": lambda text: zlib.crc32(text.encode("latin-1")),
@@ -154,6 +158,10 @@ class Exchange:
     def _set_response(self, name: str, value: str) -> None:
         self._clear_response(name)
         self.response_headers[name] = value
+
+    def _add_response(self, name: str, value: str) -> None:
+        present = self._response_header(name)
+        self._set_response(name, value if present is None else f"{present}, {value}")
 
     def _clear_response(self, name: str) -> None:
         for present in [one for one in self.response_headers if one.lower() == name.lower()]:

@@ -1,6 +1,7 @@
 """Versions, documents and endpoints."""
 
 import json
+from datetime import datetime, timedelta
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ from common.db import Database
 from common.pagination import encode_cursor
 from tests.catalog.conftest import Caller
 from tests.catalog.factories import a_document, a_document_text, publish, register
+from tests.support.clock import FixedClock
 from tests.support.outbox import outbox_events
 
 
@@ -95,6 +97,43 @@ async def test_a_version_can_be_made_before_its_document(client: AsyncClient, ac
         "First.",
         2,
     )
+
+
+async def test_a_version_gets_the_dates_of_its_end_and_others_hear_of_them(
+    client: AsyncClient, acme: Caller, worker_db: Database, clock: FixedClock
+) -> None:
+    api_id = await publish(client, acme())
+    path = f"/v1/apis/{api_id}/versions/v1"
+    end = clock.now() + timedelta(days=90)
+    answer = await client.patch(path, json={"sunset_at": end.isoformat()}, headers=acme())
+    assert (answer.status_code, answer.json()["state"]) == (200, "deprecated")
+    event = (await outbox_events(worker_db, "catalog.version.v1"))[-1]["payload"]
+    assert datetime.fromisoformat(event["sunset_at"]) == end
+    assert datetime.fromisoformat(event["deprecated_at"]) == clock.now()
+    assert len(event["endpoints"]) == 2
+    again = await client.patch(path, json={"sunset_at": end.isoformat()}, headers=acme())
+    assert again.headers["ETag"] == answer.headers["ETag"]
+    stale = await client.patch(path, json={"changelog": "x"}, headers=acme() | {"If-Match": '"1"'})
+    assert stale.status_code == 412
+    clock.set(end)
+    assert (await client.get(f"/v1/apis/{api_id}/versions")).json()["items"][0]["state"] == "sunset"
+    early = await client.patch(
+        path, json={"deprecated_at": (end + timedelta(days=1)).isoformat()}, headers=acme()
+    )
+    assert (early.status_code, early.json()["code"], early.json()["errors"][0]["field"]) == (
+        422,
+        "BAD_LIFECYCLE",
+        "sunset_at",
+    )
+
+
+async def test_another_organisation_cannot_end_a_version(
+    client: AsyncClient, acme: Caller, globex: Caller
+) -> None:
+    api_id = await publish(client, acme())
+    for headers, status in ((globex(), 404), (acme(role="viewer"), 403), ({}, 401)):
+        answer = await client.patch(f"/v1/apis/{api_id}/versions/v1", json={}, headers=headers)
+        assert answer.status_code == status
 
 
 REFUSED: list[tuple[bytes, int, str]] = [

@@ -1,8 +1,12 @@
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
+import pytest
+
 from catalog.domain.api import ApiVersion, Endpoint, VersionState
-from catalog.domain.versioning import matched_endpoints, no_longer_latest, withdrawn
+from catalog.domain.errors import BadLifecycle
+from catalog.domain.versioning import matched_endpoints, no_longer_latest, scheduled, state_at, withdrawn
 from tests.catalog.factories import ACME, API_ID
 from tests.support.clock import NOON
 
@@ -21,6 +25,23 @@ def test_a_version_that_gives_its_place_up_is_one_version_further() -> None:
 
 def test_a_withdrawn_version_is_sunset() -> None:
     assert withdrawn(VERSION).state is VersionState.SUNSET
+
+    assert state_at(withdrawn(VERSION), NOON) is VersionState.SUNSET
+
+
+def test_a_version_that_is_to_be_switched_off_is_deprecated_until_then() -> None:
+    end = NOON + timedelta(days=90)
+    going = scheduled(VERSION, deprecated_at=None, sunset_at=end, now=NOON)
+    assert (going.deprecated_at, going.state) == (NOON, VersionState.DEPRECATED)
+    assert state_at(going, end - timedelta(seconds=1)) is VersionState.DEPRECATED
+    assert state_at(going, end) is VersionState.SUNSET
+    back = scheduled(going, deprecated_at=None, sunset_at=None, now=NOON)
+    assert back == VERSION
+
+
+def test_nothing_is_switched_off_before_it_is_deprecated() -> None:
+    with pytest.raises(BadLifecycle):
+        scheduled(VERSION, deprecated_at=NOON, sunset_at=NOON - timedelta(seconds=1), now=NOON)
 
 
 def test_calls_are_matched_to_the_first_endpoint_of_a_shape() -> None:

@@ -82,7 +82,7 @@ async def test_a_member_sees_how_far_a_live_api_is(
 async def test_an_api_that_is_not_live_is_its_providers_business(
     client: AsyncClient, stage: Stage, member: dict[str, str], tokens: TokenMaker
 ) -> None:
-    stage.version = replace(stage.version, state="sunset")
+    stage.version = replace(stage.version, state="unheard-of")
     await stage.set_up()
     address = f"/v1/gateway/apis/{stage.api.id}"
     assert (await client.get(address, headers=member)).status_code == 404

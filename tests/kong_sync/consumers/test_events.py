@@ -75,7 +75,7 @@ async def test_each_event_becomes_a_row(worker_db: Database) -> None:
         True,
         ("https://a.example",),
     )
-    assert (version.name, version.served, version.is_latest, version.base_url) == ("v1", True, True, None)
+    assert (version.name, version.known, version.is_latest, version.base_url) == ("v1", True, True, None)
     subscription = tables.subscriptions[IDS["subscription"]]
     assert subscription.limits_override == Limits(second=50)
     assert subscription.phases[0].limits == Limits(second=5)

@@ -65,7 +65,46 @@ def test_an_api_that_is_not_published_has_nothing_in_the_gateway(status: str) ->
 
 def test_without_a_version_there_is_nothing_to_serve() -> None:
     assert of_kind(wanted(some_tables(versions=[])), Kind.SERVICE, "api") == []
-    assert of_kind(wanted(some_tables(versions=[a_version(state="sunset")])), Kind.SERVICE, "api") == []
+    assert of_kind(wanted(some_tables(versions=[a_version(state="unheard-of")])), Kind.SERVICE, "api") == []
+
+
+def service_tags(entities: list[Entity], version: str) -> set[str]:
+    (service,) = [s for s in of_kind(entities, Kind.SERVICE, "api") if f".{version}." in s.fields["name"]]
+    return {tag for tag in service.tags if tag.split(":")[0] in {"deprecated", "sunset", "successor"}}
+
+
+def test_a_version_that_is_going_says_when_and_what_follows_it() -> None:
+    going = a_version(
+        is_latest=False, state="deprecated", deprecated_at=NOW, sunset_at=NOW + timedelta(days=30)
+    )
+    entities = wanted(some_tables(versions=[going, a_version(id=an_id("v2"), name="v2")]))
+    begun = int(NOW.timestamp())
+    assert service_tags(entities, "v1") == {
+        f"deprecated:{begun}", f"sunset:{begun + 30 * 86_400}", "successor:v2"
+    }  # fmt: skip
+    assert service_tags(entities, "v2") == set()
+
+
+def test_a_version_that_is_gone_keeps_its_guards_and_the_short_path_moves_on() -> None:
+    gone = a_version(sunset_at=NOW, state="deprecated", deprecated_at=NOW)
+    tables = some_tables(versions=[gone, a_version(id=an_id("v2"), name="v2", is_latest=False)])
+    before, after = wanted(tables, now=NOW - timedelta(seconds=1)), wanted(tables)
+    short = "route-latest"
+    assert paths(before)[short] == paths(after)[short]
+    latest = {
+        r.fields["service"]["id"]
+        for entities in (before, after)
+        for r in of_kind(entities, Kind.ROUTE, "api")
+        if short in r.fields["name"]
+    }
+    assert latest == {an_edge().id_of(f"service.{id_}") for id_ in (gone.id, an_id("v2"))}
+    assert len(of_kind(after, Kind.PLUGIN, "api")) == len(of_kind(before, Kind.PLUGIN, "api"))
+
+
+def test_without_a_date_a_version_is_gone_at_once_and_without_a_successor_it_names_none() -> None:
+    entities = wanted(some_tables(versions=[a_version(state="sunset")]))
+    assert service_tags(entities, "v1") == {"sunset:0"}
+    assert list(paths(entities)) == ["route"]
 
 
 def test_the_latest_version_answers_where_none_is_named() -> None:

@@ -46,7 +46,8 @@ def tables(draw: st.DrawFn) -> Tables:
             api_id=an_id(f"api {draw(st.sampled_from('ab'))}"),
             name=f"v{name}",
             is_latest=draw(st.booleans()),
-            state=draw(st.sampled_from(["active", "sunset"])),
+            state=draw(st.sampled_from(["active", "deprecated", "sunset", "unheard-of"])),
+            sunset_at=draw(st.sampled_from([None, NOW, NOW + timedelta(seconds=1)])),
         )
         for name in draw(st.sets(NAMES))
     ]

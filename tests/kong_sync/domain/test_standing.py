@@ -16,7 +16,15 @@ from kong_sync.domain.standing import (
     phase_in_force,
     stop_of,
 )
-from tests.kong_sync.factories import NOW, a_key, a_phase, a_quota, a_subscription, some_tables
+from tests.kong_sync.factories import (
+    NOW,
+    a_key,
+    a_phase,
+    a_quota,
+    a_subscription,
+    a_version,
+    some_tables,
+)
 
 LATER = timedelta(hours=1)
 
@@ -75,3 +83,9 @@ def test_the_next_deadline_is_the_earliest_one_ahead() -> None:
     )
     assert next_deadline(tables, now=NOW) == NOW + LATER
     assert next_deadline(some_tables(), now=NOW) is None
+
+
+def test_a_version_that_is_switched_off_is_a_deadline() -> None:
+    tables = some_tables(versions=[a_version(state="deprecated", sunset_at=NOW + LATER)])
+    assert next_deadline(tables, now=NOW) == NOW + LATER
+    assert next_deadline(tables, now=NOW + LATER) is None

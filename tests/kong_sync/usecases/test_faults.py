@@ -86,10 +86,13 @@ async def test_guards_stay_while_a_route_that_could_not_be_moved_still_leads_to_
 ) -> None:
     await stage.set_up()
     second = replace(stage.version, id=an_id(f"v2 {stage.slug}"), name="v2")
-    sunset = replace(stage.version, version=2, state="sunset", is_latest=False)
-    await tell(stage.db, some_tables(apis=[], versions=[second, sunset], subscriptions=[], keys=[]))
+    withdrawn = replace(stage.version, version=2, state="unheard-of", is_latest=False)
+    await tell(stage.db, some_tables(apis=[], versions=[second, withdrawn], subscriptions=[], keys=[]))
     edge = stage.gateway.edge
-    latest, key_auth = edge.id_of(f"route-latest.{stage.api.id}"), edge.id_of(f"plugin.{sunset.id}.key-auth")
+    latest, key_auth = (
+        edge.id_of(f"route-latest.{stage.api.id}"),
+        edge.id_of(f"plugin.{withdrawn.id}.key-auth"),
+    )
     faults.fault = lambda _, request: 400 if request.url.path.endswith(latest) else None
     await stage.reconcile()
     assert not [path for method, path, _ in faults.writes if method == "DELETE" and path.endswith(key_auth)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 
 import httpx
 import pytest
@@ -163,6 +164,34 @@ async def test_a_version_is_not_taken_for_a_longer_one(stage: Stage) -> None:
     await stage.set_up()
     await stage.call("/pay/v10/things")
     assert stage.upstream.heads[-1].startswith("GET /base/v10/things ")
+
+
+async def test_a_version_says_that_it_is_going_and_is_gone_without_a_write(stage: Stage) -> None:
+    v2 = replace(stage.version, id=an_id(f"v2 {stage.slug}"), name="v2")
+    sunset_at = NOW.replace(microsecond=0) + timedelta(days=36_500)
+    going = replace(
+        stage.version, state="deprecated", is_latest=False, deprecated_at=NOW, sunset_at=sunset_at
+    )
+    await tell(stage.db, some_tables(versions=[going, v2], apis=[], subscriptions=[], keys=[]))
+    report = await stage.set_up()
+    assert report.next_deadline == sunset_at
+    answer = await stage.call()
+    assert (answer.status_code, answer.headers["Deprecation"]) == (200, f"@{int(NOW.timestamp())}")
+    assert parsedate_to_datetime(answer.headers["Sunset"]) == sunset_at
+    assert answer.headers["Link"] == f'</{stage.slug}/pay/v2>; rel="successor-version"'
+    assert "Deprecation" not in (await stage.call("/pay/v2/things")).headers
+    assert await stage.plan() == []
+
+    gone = replace(
+        going, version=9, sunset_at=NOW - timedelta(days=3_650)
+    )  # before now on the gateway's clock
+    await tell(stage.db, some_tables(versions=[gone], apis=[], subscriptions=[], keys=[]))
+    await stage.reconcile()
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (410, "API_VERSION_SUNSET")
+    assert answer.headers["Link"] == f'</{stage.slug}/pay/v2>; rel="successor-version"'
+    assert (await stage.call("/pay/v2/things")).status_code == 200
+    assert await stage.plan() == []
 
 
 async def test_a_retired_api_leaves_the_gateway_route_first(stage: Stage) -> None:

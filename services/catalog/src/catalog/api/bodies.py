@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.domain.api import Api, ApiVersion, Endpoint, Plan, Visibility
 from catalog.domain.publishing import FROZEN, ApiStatus, allowed_actions
+from catalog.domain.versioning import state_at
 from common.http.auth import Caller
 
 
@@ -217,8 +218,16 @@ class VersionCreate(Body):
     changelog: Annotated[str, _text(0, 10_000), Text] = ""
 
 
+class VersionUpdate(Body):
+    """What is to change; what is left out stays, and null takes a date back."""
+
+    changelog: Annotated[str, _text(0, 10_000), Text] = ""
+    deprecated_at: AwareDatetime | None = None
+    sunset_at: AwareDatetime | None = None
+
+
 class VersionOut(BaseModel):
-    """A version. `base_url` is for its provider."""
+    """A version, with the state of this moment. `base_url` is for its provider."""
 
     id: UUID
     api_id: UUID
@@ -233,10 +242,11 @@ class VersionOut(BaseModel):
     base_url: str | None = None
 
     @classmethod
-    def of(cls, version: ApiVersion, *, own: bool) -> Self:
+    def of(cls, version: ApiVersion, *, own: bool, now: datetime) -> Self:
         """The version, to its provider (`own`) or to others."""
         copied = {name: getattr(version, name) for name in cls.model_fields}
-        return cls(**copied | {"base_url": version.base_url if own else None})
+        shown = {"state": state_at(version, now), "base_url": version.base_url if own else None}
+        return cls(**copied | shown)
 
 
 class VersionsOut(BaseModel):

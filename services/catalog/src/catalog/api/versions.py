@@ -15,6 +15,7 @@ from catalog.api.bodies import (
     VersionCreate,
     VersionOut,
     VersionsOut,
+    VersionUpdate,
     WarningOut,
     is_own,
 )
@@ -24,6 +25,7 @@ from catalog.domain.api import ApiVersion
 from catalog.domain.errors import (
     ApiIsFrozen,
     ApiNotFound,
+    BadLifecycle,
     BadSlug,
     BadUpstream,
     DocumentInvalid,
@@ -42,11 +44,13 @@ from catalog.domain.openapi.document import Document, read_document
 from catalog.domain.openapi.limits import Limits
 from catalog.metrics import DOCUMENT_SECONDS, DOCUMENTS
 from catalog.usecases.create_version import create_version
+from catalog.usecases.edit_version import edit_version
 from catalog.usecases.import_openapi import import_openapi
-from common.errors import DomainError
+from common.errors import DomainError, PreconditionFailed
 from common.http.auth import Editor, PublicCaller
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
+from common.http.etag import IfMatch, etag, require_match
 from common.http.idempotency import Idempotency
 from common.http.transaction import DatabaseDep, Transaction
 from common.ids import new_id
@@ -64,11 +68,14 @@ _DOCUMENT_BODY: dict[str, Any] = {
 
 
 @router.get("/v1/apis/{api_id}/versions", responses=error_responses(ApiNotFound))
-async def list_versions(api_id: UUID, caller: PublicCaller, session: Transaction) -> VersionsOut:
+async def list_versions(
+    api_id: UUID, caller: PublicCaller, session: Transaction, clock: ClockDep
+) -> VersionsOut:
     """Every version of an API, the newest first."""
     api = await visible_api(session, api_id, caller)
     found = await versions.list_of_api(session, api.id)
-    return VersionsOut(items=[VersionOut.of(version, own=is_own(api, caller)) for version in found])
+    own, now = is_own(api, caller), clock.now()
+    return VersionsOut(items=[VersionOut.of(version, own=own, now=now) for version in found])
 
 
 @router.post(
@@ -91,7 +98,25 @@ async def add_version(
         created_at=now, **body.model_dump(),
     )  # fmt: skip
     created = await create_version(session, api, new, allow_loopback=rules.allow_loopback, now=now)
-    return await idempotency.answer(201, VersionOut.of(created, own=True))
+    return await idempotency.answer(201, VersionOut.of(created, own=True, now=now))
+
+
+@router.patch(
+    "/v1/apis/{api_id}/versions/{version}",
+    responses=error_responses(ApiNotFound, VersionNotFound, ApiIsFrozen, BadLifecycle, PreconditionFailed),
+)
+async def update_version(
+    *, api_id: UUID, version: str, body: VersionUpdate, caller: Editor, session: Transaction, clock: ClockDep,
+    response: Response, if_match: IfMatch = None,
+) -> VersionOut:  # fmt: skip
+    """Change a version. From `sunset_at` on the gateway answers 410; before it, every answer names both dates."""
+    api = await apis.get_own(session, api_id, organisation_id=caller.organisation_id)
+    found = await versions.get(session, api.id, version)
+    require_match(if_match, found.version)
+    now = clock.now()
+    edited = await edit_version(session, api, found, body.model_dump(exclude_unset=True), now=now)
+    response.headers["ETag"] = etag(edited.version)
+    return VersionOut.of(edited, own=True, now=now)
 
 
 @router.put(

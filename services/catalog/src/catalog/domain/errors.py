@@ -161,6 +161,15 @@ class BadUpstream(Invalid):
         super().__init__(reason, field="base_url")
 
 
+class BadLifecycle(Invalid):
+    """The dates of a version contradict each other."""
+
+    code = "BAD_LIFECYCLE"
+
+    def __init__(self, reason: str, *, field: str) -> None:
+        super().__init__(reason, field=field)
+
+
 class BadTerms(Invalid):
     """The plan's terms contradict themselves; `field` names the place."""
 

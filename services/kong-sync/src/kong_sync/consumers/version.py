@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from pydantic import AwareDatetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.events import Incoming
@@ -21,6 +22,8 @@ class VersionEvent(Incoming, topic="catalog.version.v1"):
     state: str
     is_latest: bool = False
     base_url: str | None = None
+    deprecated_at: AwareDatetime | None = None
+    sunset_at: AwareDatetime | None = None
 
 
 async def on_version(session: AsyncSession, event: VersionEvent, *, now: datetime) -> None:  # noqa: ARG001 - a handler's shape
@@ -30,5 +33,6 @@ async def on_version(session: AsyncSession, event: VersionEvent, *, now: datetim
         ApiVersion(
             id=str(event.version_id), version=event.version, api_id=str(event.api_id), name=event.name,
             state=event.state, is_latest=event.is_latest, base_url=event.base_url,
+            deprecated_at=event.deprecated_at, sunset_at=event.sunset_at,
         ),
     )  # fmt: skip

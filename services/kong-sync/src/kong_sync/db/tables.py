@@ -44,6 +44,8 @@ api_version_copy = Table(
     Column("state", Text, nullable=False),
     Column("is_latest", Boolean, nullable=False),
     Column("base_url", Text),
+    Column("deprecated_at", _INSTANT),
+    Column("sunset_at", _INSTANT),
 )  # fmt: skip
 
 subscription_copy = Table(

@@ -25,7 +25,7 @@ def desired_entities(tables: Tables, edge: Edge, *, generation: str, now: dateti
         versions[version.api_id].append(version)
     served: list[Api] = []
     for api in sorted(tables.apis.values(), key=lambda a: a.id):
-        of_api = list(serve_api(edge, api, versions[api.id]))
+        of_api = list(serve_api(edge, api, versions[api.id], now=now))
         served += [api] if of_api else []
         entities += of_api
     entities += _fallbacks(edge, served)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from kong_sync.domain.desired import by_owner
-from kong_sync.domain.entities import Concern, Entity, Owner, fingerprint
-from kong_sync.domain.records import Tables
-from kong_sync.domain.served import latest_of, path_of
+from kong_sync.domain.entities import Concern, Entity, Owner, fingerprint, tag_value
+from kong_sync.domain.records import Api, Tables
+from kong_sync.domain.served import path_of
 
 
 class State(StrEnum):
@@ -50,19 +50,27 @@ def wishes(tables: Tables, entities: Iterable[Entity], *, public_proxy_url: str)
     for api in tables.apis.values():
         owner = Owner(Concern.API, api.id)
         mine = grouped.get(owner, [])
-        latest = latest_of(api, (v for v in tables.versions.values() if v.api_id == api.id))
         found[owner] = Wish(
             fingerprint=fingerprint(mine),
             wanted=api.served,
             organisation_id=api.provider_id,
             waiting_for="No version of this API can be served yet." if api.served and not mine else None,
-            proxy_url=f"{public_proxy_url.rstrip('/')}{path_of(api, latest)}" if mine else None,
+            proxy_url=_proxy_url(tables, api, mine, public_proxy_url=public_proxy_url),
         )
     for subscription in tables.subscriptions.values():
         owner = Owner(Concern.SUBSCRIPTION, subscription.id)
         mine = grouped.get(owner, [])
         found[owner] = Wish(fingerprint(mine), bool(mine), subscription.organisation_id)
     return found
+
+
+def _proxy_url(tables: Tables, api: Api, entities: Iterable[Entity], *, public_proxy_url: str) -> str | None:
+    """Where the latest version answers; None while no version does."""
+    for entity in entities:
+        if tag_value(entity.tags, "part") == f"route-latest.{api.id}":
+            latest = tables.versions[tag_value(entity.tags, "version") or ""]
+            return f"{public_proxy_url.rstrip('/')}{path_of(api, latest)}"
+    return None
 
 
 def before_apply(wish: Wish, told: Progress | None) -> Progress:

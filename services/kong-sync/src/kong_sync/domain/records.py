@@ -9,7 +9,7 @@ from datetime import datetime
 from kong_sync.domain.limits import Limits
 
 SERVED_API_STATES = frozenset({"published", "deprecated"})
-SERVED_VERSION_STATES = frozenset({"active", "deprecated"})
+KNOWN_VERSION_STATES = frozenset({"active", "deprecated", "sunset"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,17 @@ class ApiVersion:
     state: str
     is_latest: bool
     base_url: str | None = None
+    deprecated_at: datetime | None = None
+    sunset_at: datetime | None = None
 
     @property
-    def served(self) -> bool:
-        """Calls to it should be answered, if its API is."""
-        return self.state in SERVED_VERSION_STATES
+    def known(self) -> bool:
+        """The gateway should know it, if it serves the API: to answer calls, or to say that it is gone."""
+        return self.state in KNOWN_VERSION_STATES
+
+    def is_sunset(self, *, now: datetime) -> bool:
+        """It has been switched off: calls to it are answered 410."""
+        return self.state == "sunset" or (self.sunset_at is not None and self.sunset_at <= now)
 
 
 @dataclass(frozen=True, slots=True)

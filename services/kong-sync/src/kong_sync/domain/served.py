@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from kong_sync.domain.edge import Edge, address
@@ -13,7 +14,7 @@ from kong_sync.domain.records import Api, ApiVersion
 _INGEST_TOKEN = "{vault://env/ingest-token}"  # noqa: S105 - a reference, so that Kong's database holds no secret
 _EXPOSED_HEADERS = [
     "X-Request-Id", "X-Response-Time", "X-Error-Code", "Retry-After",
-    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
+    "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Deprecation", "Sunset", "Link",
 ]  # fmt: skip
 _QUEUE = {
     "max_batch_size": 200,
@@ -29,12 +30,13 @@ def group_of(api_id: str) -> str:
     return f"api_{api_id}"
 
 
-def latest_of(api: Api, versions: Iterable[ApiVersion]) -> ApiVersion | None:
-    """The version that answers where no version is named: catalog's word, else the last one served."""
-    served = sorted(
-        (v for v in versions if v.served), key=lambda v: (v.is_latest, v.name == api.latest_version, v.id)
+def latest_of(api: Api, versions: Iterable[ApiVersion], *, now: datetime) -> ApiVersion | None:
+    """The version that answers where no version is named: catalog's word, else the last one that still answers."""
+    answering = sorted(
+        (v for v in versions if v.known and not v.is_sunset(now=now)),
+        key=lambda v: (v.is_latest, v.name == api.latest_version, v.id),
     )
-    return served[-1] if served else None
+    return answering[-1] if answering else None
 
 
 def path_of(api: Api, version: ApiVersion | None = None) -> str:
@@ -43,14 +45,18 @@ def path_of(api: Api, version: ApiVersion | None = None) -> str:
     return f"{path}/{version.name}" if version else path
 
 
-def serve_api(edge: Edge, api: Api, versions: Iterable[ApiVersion]) -> Iterator[Entity]:
-    """All entities of `api`; none when it is not served or has no version that is."""
+def serve_api(edge: Edge, api: Api, versions: Iterable[ApiVersion], *, now: datetime) -> Iterator[Entity]:
+    """All entities of `api`; none when it is not served or has no version that is.
+
+    A version that is sunset stays, guards and all: the gateway's Lua answers 410 by the service's tags, at the very
+    second and without a write. Only the route without a version moves on.
+    """
     if not api.served:
         return
-    known = sorted((v for v in versions if v.served and (v.base_url or api.base_url)), key=lambda v: v.id)
-    latest = latest_of(api, known)
+    known = sorted((v for v in versions if v.known and (v.base_url or api.base_url)), key=lambda v: v.id)
+    latest = latest_of(api, known, now=now)
     for version in known:
-        service = _service(edge, api, version)
+        service = _service(edge, api, version, latest)
         yield service
         yield from _plugins(edge, api, version, service)
         yield _route(edge, api, version, part=f"route.{version.id}", path=path_of(api, version))
@@ -66,7 +72,20 @@ def _tags(edge: Edge, api: Api, version: ApiVersion) -> tuple[str, ...]:
     return f"api:{api.id}", f"version:{version.id}", f"provider:{api.provider_id}", f"lua:{edge.lua.release}"
 
 
-def _service(edge: Edge, api: Api, version: ApiVersion) -> Entity:
+def _lifecycle_tags(version: ApiVersion, latest: ApiVersion | None) -> tuple[str, ...]:
+    """When it was deprecated, when it is switched off (0: at a time that nobody named), and what follows it."""
+    deprecated_at, sunset_at = version.deprecated_at, version.sunset_at
+    tags = []
+    if deprecated_at:
+        tags.append(f"deprecated:{int(deprecated_at.timestamp())}")
+    if sunset_at or version.state == "sunset":
+        tags.append(f"sunset:{int(sunset_at.timestamp()) if sunset_at else 0}")
+    if tags and latest and latest.id != version.id:
+        tags.append(f"successor:{latest.name}")
+    return tuple(tags)
+
+
+def _service(edge: Edge, api: Api, version: ApiVersion, latest: ApiVersion | None) -> Entity:
     fields = {
         # the end of the id keeps the name unique while two APIs swap their slugs
         "name": f"{api.provider_slug}.{api.slug}.{version.name}.{version.id[-8:]}",
@@ -78,7 +97,8 @@ def _service(edge: Edge, api: Api, version: ApiVersion) -> Entity:
         "write_timeout": 60_000,
     }
     part = f"service.{version.id}"
-    return edge.entity(Kind.SERVICE, part, _owner(api), fields, tags=_tags(edge, api, version))
+    tags = (*_tags(edge, api, version), *_lifecycle_tags(version, latest))
+    return edge.entity(Kind.SERVICE, part, _owner(api), fields, tags=tags)
 
 
 def _route(edge: Edge, api: Api, version: ApiVersion, *, part: str, path: str) -> Entity:

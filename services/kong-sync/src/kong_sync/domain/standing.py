@@ -68,6 +68,9 @@ def next_deadline(tables: Tables, *, now: datetime) -> datetime | None:
 
 
 def _deadlines(tables: Tables) -> Iterator[datetime]:
+    for version in tables.versions.values():
+        if version.sunset_at is not None:
+            yield version.sunset_at
     for quota in tables.quotas.values():
         if quota.state == "reached":
             yield quota.until

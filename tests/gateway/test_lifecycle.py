@@ -1,0 +1,58 @@
+"""A version that is going says so on every answer; one that is gone answers 410, from its very second on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.gateway.keys import a_key
+from tests.gateway.pdk import NOW, Exchange
+
+PREFLIGHT: dict[str, str | list[str]] = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+
+
+def test_a_deprecated_version_says_since_when_until_when_and_what_follows() -> None:
+    exchange = Exchange(
+        path="/acme/pay/v1/things",
+        service_tags=["api:A", "deprecated:1777593600", "sunset:1793491200", "successor:v2"],
+        response_headers={"Link": '</terms>; rel="license"'},
+    )
+    exchange.run("header_filter")
+    assert exchange.response_headers["Deprecation"] == "@1777593600"
+    assert exchange.response_headers["Sunset"] == "Sun, 01 Nov 2026 00:00:00 GMT"
+    assert exchange.response_headers["Link"] == (
+        '</terms>; rel="license", </acme/pay/v2>; rel="successor-version"'
+    )
+
+
+def test_any_other_version_says_nothing_of_it() -> None:
+    exchange = Exchange(path="/acme/pay/v1/things")
+    exchange.run("header_filter")
+    assert not {"Deprecation", "Sunset", "Link"} & set(exchange.response_headers)
+
+
+@pytest.mark.parametrize(("sunset_at", "refused"), [(int(NOW) + 1, False), (int(NOW), True), (0, True)])
+def test_a_version_is_gone_from_its_second_on(sunset_at: int, refused: bool) -> None:
+    exchange = Exchange(
+        request_headers={"X-API-Key": a_key()}, path="/acme/pay/v1",
+        service_tags=["api:A", f"sunset:{sunset_at}", "successor:v2"],
+    )  # fmt: skip
+    assert (exchange.run_access() is not None) is refused
+    if not refused:
+        return
+    problem = exchange.problem()
+    assert (problem["status"], problem["code"]) == (410, "API_VERSION_SUNSET")
+    assert exchange.response_headers["Link"] == '</acme/pay/v2>; rel="successor-version"'
+    assert ("Sunset" in exchange.response_headers) is (sunset_at > 0)
+
+
+def test_nobody_needs_a_key_to_learn_that_it_is_gone() -> None:
+    exchange = Exchange(service_tags=["sunset:0"])
+    assert exchange.run_access() is not None
+    assert exchange.problem()["code"] == "API_VERSION_SUNSET"
+
+
+def test_a_preflight_goes_on_to_cors_and_no_further() -> None:
+    exchange = Exchange(request_headers=PREFLIGHT | {"X-API-Key": a_key()}, service_tags=["sunset:0"])
+    assert exchange.run_access() is None
+    assert exchange.run_access("post_access") is not None
+    assert exchange.problem()["code"] == "API_VERSION_SUNSET"
