@@ -7,7 +7,10 @@ import pytest
 from tests.gateway.keys import a_key
 from tests.gateway.pdk import NOW, Exchange
 
-PREFLIGHT: dict[str, str | list[str]] = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET"}
+PREFLIGHT: dict[str, str | list[str]] = {
+    "Origin": "https://a.example",
+    "Access-Control-Request-Method": "GET",
+}
 
 
 def test_a_deprecated_version_says_since_when_until_when_and_what_follows() -> None:
