@@ -15,6 +15,13 @@ from tests.support.databases import Databases
 from tests.support.tokens import TokenMaker
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kong", action="store_true",
+        help="run tests/kong_contract against the Kong that KONG_ADMIN_URL and KONG_PROXY_URL name",
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 async def databases() -> AsyncIterator[Databases]:
     started = await Databases.start()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 SERVICES = ("accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync")
+TAKING_ANY = (*SERVICES, "test", "bench")  # their arguments are another program's
 BROKERS = ("embedded", "apache")
 Command = Callable[[argparse.Namespace, list[str]], int]
 
@@ -53,6 +54,12 @@ def _test(_: argparse.Namespace, rest: list[str]) -> int:
     return test(rest)
 
 
+def _bench(_: argparse.Namespace, rest: list[str]) -> int:
+    from devstack.stack.commands import bench
+
+    return bench(rest)
+
+
 def _check(_: argparse.Namespace, __: list[str]) -> int:
     from devstack.stack.commands import check
 
@@ -82,9 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(
-            name, help=text, description=text, add_help=name not in (*SERVICES, "test")
-        )
+        made = commands.add_parser(name, help=text, description=text, add_help=name not in TAKING_ANY)
         made.set_defaults(run=run)
         return made
 
@@ -99,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     add("reset", _reset, "Stop it and remove all its data.")
     token = add("token", _token, "Print a platform token.")
     token.add_argument("role", choices=["admin", "provider", "consumer"])
-    add("test", _test, "Run all tests; further arguments go to pytest.")
+    add("test", _test, "Run all tests, or with --kong the contract with a real Kong; arguments go to pytest.")
+    add("bench", _bench, "Run a program of bench/ with its arguments; without a name, list them.")
     add("check", _check, "Run the house's rules: format, lint, types, layers, architecture.")
     demo = add(
         "demo", _demo, "One call's way from a catalogue to a provider's balance, checked figure by figure."
@@ -121,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments, rest = _parser().parse_known_args(argv)
-    if rest and arguments.command not in (*SERVICES, "test"):
+    if rest and arguments.command not in TAKING_ANY:
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     run: Command = arguments.run
     try:

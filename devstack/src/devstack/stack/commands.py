@@ -1,7 +1,8 @@
-"""What `./marketplace up`, `down`, `status`, `logs`, `reset`, `token` and `test` do."""
+"""What `./marketplace up`, `down`, `status`, `logs`, `reset`, `token`, `test` and `bench` do."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import fcntl
 import os
@@ -13,7 +14,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 from rich.console import Console
 
@@ -267,7 +269,10 @@ def test(arguments: list[str]) -> int:
     """Run the tests; the exit code is pytest's, the worse one of the two runs that a call without arguments makes.
 
     Those that start a whole stack run beside all others, in a process of their own: they mostly wait.
+    `--kong` runs the gateway's contract alone, against the Kong that the environment names.
     """
+    if "--kong" in arguments:
+        return _test_kong(arguments)
     pytest = [sys.executable, "-m", "pytest"]
     home = Layout().home
     if arguments:
@@ -285,6 +290,48 @@ def test(arguments: list[str]) -> int:
         told.seek(0)
         print(told.read(), flush=True)
     return worse
+
+
+def _test_kong(arguments: list[str]) -> int:
+    missing = [name for name in ("KONG_ADMIN_URL", "KONG_PROXY_URL") if not os.environ.get(name)]
+    if missing:
+        console.print(_NO_KONG.format(missing=" and ".join(missing)), markup=False)
+        return 2
+    _become("-m", "pytest", "tests/kong_contract", *arguments)
+
+
+_NO_KONG = """{missing} not set: which Kong shall be tested?
+
+  KONG_ADMIN_URL            its Admin API, for example http://127.0.0.1:8001
+  KONG_PROXY_URL            its proxy, for example http://127.0.0.1:8000
+  MARKETPLACE_KONG_REACHES  this machine as Kong reaches it, for example host.docker.internal (default: 127.0.0.1)
+
+How to start one: CONTRIBUTING.md, "Against a real Kong"."""
+
+
+def bench(arguments: list[str]) -> int:
+    """Run a program of `bench/` in this process's place, or name them all."""
+    programs = {path.stem: path for path in sorted((Layout().home / "bench").glob("*.py"))}
+    if not arguments:
+        for name, path in programs.items():
+            print(f"{name:<12}{_summary(path)}")
+        return 0
+    name, *rest = arguments
+    if name not in programs:
+        console.print(f"There is no {name} in bench/; there are: {', '.join(programs)}.", markup=False)
+        return 2
+    _become(str(programs[name]), *rest)
+
+
+def _summary(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]
+
+
+def _become(*arguments: str) -> NoReturn:
+    """Python with `arguments` takes this process's place: Ctrl-C is for it alone, and it may take its time."""
+    os.chdir(Layout().home)
+    os.execv(sys.executable, [sys.executable, *arguments])
 
 
 def check() -> int:
