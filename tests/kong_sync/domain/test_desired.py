@@ -9,7 +9,7 @@ import pytest
 
 from kong_sync.domain.edge import RedisAddress
 from kong_sync.domain.entities import Entity, Kind, tag_value
-from kong_sync.domain.limits import Limits
+from kong_sync.domain.limits import WINDOWS, Limits
 from tests.kong_sync.factories import (
     NOW,
     a_key,
@@ -207,12 +207,49 @@ def test_a_dead_key_moves_to_a_consumer_that_says_why(status: str) -> None:
     assert of_kind(forgotten, Kind.CREDENTIAL, "subscription") == []
 
 
-def test_a_test_key_has_a_consumer_of_its_own() -> None:
-    entities = wanted(some_tables(keys=[a_key(mode="test")]))
+def test_test_keys_have_one_consumer_together_with_a_small_limit() -> None:
+    keys = [a_key(mode="test"), a_key(id=an_id("other"), mode="test", sha256="0" * 64)]
+    entities = wanted(some_tables(keys=keys), edge=an_edge(test_calls_per_day=7))
     by_mode = {tag_value(c.tags, "mode"): c for c in of_kind(entities, Kind.CONSUMER, "subscription")}
-    (credential,) = of_kind(entities, Kind.CREDENTIAL, "subscription")
-    assert credential.fields["consumer"]["id"] == by_mode["test"].id
-    assert by_mode["test"].fields["username"] == f"key_{a_key().id}"
+    test = by_mode["test"]
+    credentials = of_kind(entities, Kind.CREDENTIAL, "subscription")
+    assert [c.fields["consumer"]["id"] for c in credentials] == [test.id, test.id]
+    assert limits_by_consumer(entities)[test.id]["day"] == 7
+
+
+def limits_by_consumer(entities: list[Entity]) -> dict[str, dict[str, int]]:
+    limited = [
+        e for e in of_kind(entities, Kind.PLUGIN, "subscription") if e.fields["name"] == "rate-limiting"
+    ]
+    return {
+        e.fields["consumer"]["id"]: {w: e.fields["config"][w] for w in WINDOWS if e.fields["config"][w]}
+        for e in limited
+    }
+
+
+def test_restricted_keys_take_their_shares_out_of_what_the_subscription_has() -> None:
+    sold = a_subscription(phases=(a_phase(limits=Limits(minute=100, day=1_000)),))
+    share = {"share_id": an_id("share"), "limits": Limits(minute=30, day=200)}
+    keys = [
+        a_key(),
+        a_key(id=an_id("share"), sha256="1" * 64, **share),
+        a_key(id=an_id("successor"), sha256="2" * 64, **share),
+        a_key(
+            id=an_id("second"), sha256="3" * 64, share_id=an_id("second"), limits=Limits(minute=10, day=100)
+        ),
+    ]
+    entities = wanted(some_tables(subscriptions=[sold], keys=keys))
+    credentials = of_kind(entities, Kind.CREDENTIAL, "subscription")
+    holders = [c.fields["consumer"]["id"] for c in sorted(credentials, key=lambda c: c.fields["key"])]
+    limits = limits_by_consumer(entities)
+    assert [holders.count(holder) for holder in holders].count(2) == 2  # a key and its successor share
+    assert len(set(holders)) == 3
+    assert sorted(tuple(one.values()) for one in limits.values()) == [(10, 100), (30, 200), (60, 700)]
+    assert len(of_kind(entities, Kind.ACL, "subscription")) == 3
+    smaller = a_subscription(phases=(a_phase(limits=Limits(minute=20, day=300)),))
+    cut = limits_by_consumer(wanted(some_tables(subscriptions=[smaller], keys=keys)))
+    assert sum(one["minute"] for one in cut.values()) == 20
+    assert all(one["minute"] >= 1 for one in cut.values())
 
 
 @pytest.mark.parametrize("status", ["pending_approval", "rejected"])

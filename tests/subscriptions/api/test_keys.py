@@ -154,3 +154,27 @@ async def test_keys_are_made_while_paused_and_not_after_the_end(
         answer = await client.post(url, json=body, headers=globex())
         assert (answer.status_code, answer.json()["code"]) == (409, "SUBSCRIPTION_NOT_LIVE")
     assert (await client.delete(f"/v1/keys/{key['id']}", headers=globex())).status_code == 204
+
+
+async def test_a_restricted_key_has_a_share_which_a_rotation_hands_on(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    subscription_id, _ = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    made = await client.post(path, json={"name": "ci", "rate_limits": {"second": 4}}, headers=globex())
+    assert made.status_code == 201, made.text
+    assert made.json()["rate_limits"] == {"second": 4, "minute": None, "hour": None, "day": None}
+    too_much = await client.post(path, json={"name": "more", "rate_limits": {"second": 6}}, headers=globex())
+    assert (too_much.status_code, too_much.json()["code"]) == (422, "BAD_KEY_LIMITS")
+    assert too_much.json()["errors"][0]["field"] == "rate_limits.second"
+    nonsense = await client.post(path, json={"name": "none", "rate_limits": {"second": 0}}, headers=globex())
+    assert nonsense.status_code == 422
+    rotated = await client.post(f"/v1/keys/{made.json()['id']}/rotate", headers=globex())
+    assert rotated.json()["rate_limits"] == made.json()["rate_limits"]
+    told = [
+        event["payload"]
+        for event in await outbox_events(worker_db)
+        if event["topic"] == "subscriptions.key.v1"
+    ]
+    shares = {event["share_id"] for event in told if event["rate_limits"]}
+    assert shares == {made.json()["id"]}

@@ -49,6 +49,9 @@ class Settings(ServiceSettings):
     )
     gateway_redis_port: int = Field(default=6379, ge=1, le=65_535)
     gateway_redis_database: int = Field(default=0, ge=0)
+    test_calls_per_day: int = Field(
+        default=1_000, ge=1, description="Of a subscription's test keys together: they are never billed."
+    )
     reconcile_interval_seconds: float = Field(default=15.0, gt=0)
     delete_budget_count: int = Field(
         default=0, ge=0, description="Unexplained removals that need no confirmation."
@@ -106,6 +109,7 @@ class Settings(ServiceSettings):
             namespace=self.namespace, ingest_url=self.ingest_url, derive=derived_id, redis=redis,
             lua=read_lua(self.lua_dir, problem_base=self.problem_base_url, portal_url=self.portal_url),
             file_log_path=self.file_log_path, log_batch_seconds=self.log_batch_seconds,
+            test_calls_per_day=self.test_calls_per_day,
         )  # fmt: skip
 
     def gateway(self) -> Gateway:

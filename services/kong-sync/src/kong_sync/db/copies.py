@@ -39,7 +39,7 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
 
 async def put_key(session: AsyncSession, key: Key) -> None:
     """The copy is at least as new as `key`."""
-    await _put(session, api_key_copy, asdict(key))
+    await _put(session, api_key_copy, asdict(key))  # limits too: a dataclass in it becomes a plain mapping
 
 
 async def put_quota(session: AsyncSession, quota: Quota) -> None:
@@ -52,7 +52,7 @@ async def all_tables(session: AsyncSession) -> Tables:
     apis = [_api(row) for row in await _rows(session, api_copy)]
     versions = [ApiVersion(**row) for row in await _rows(session, api_version_copy)]
     subscriptions = [_subscription(row) for row in await _rows(session, subscription_copy)]
-    keys = [Key(**row) for row in await _rows(session, api_key_copy)]
+    keys = [_key(row) for row in await _rows(session, api_key_copy)]
     quotas = [Quota(**row) for row in await _rows(session, quota_copy)]
     return Tables(
         apis={api.id: api for api in apis},
@@ -81,6 +81,11 @@ async def _rows(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
 
 def _api(row: dict[str, Any]) -> Api:
     return Api(**{**row, "cors_origins": tuple(row["cors_origins"])})
+
+
+def _key(row: dict[str, Any]) -> Key:
+    limits = row["limits"]
+    return Key(**{**row, "limits": Limits(**limits) if limits else None})
 
 
 def _subscription(row: dict[str, Any]) -> Subscription:

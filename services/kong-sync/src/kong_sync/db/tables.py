@@ -72,6 +72,8 @@ api_key_copy = Table(
     Column("status", Text, nullable=False),
     Column("expires_at", _INSTANT),
     Column("changed_at", _INSTANT, nullable=False),
+    Column("limits", JSONB(none_as_null=True)),
+    Column("share_id", _ID),
 )  # fmt: skip
 
 quota_copy = Table(

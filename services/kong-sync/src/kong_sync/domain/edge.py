@@ -49,6 +49,7 @@ class Edge:
     file_log_path: str | None = None
     redis: RedisAddress | None = None
     log_batch_seconds: float = 0.5
+    test_calls_per_day: int = 1_000
     extra_tags: tuple[str, ...] = field(default=())
 
     def tags(self, part: str, *more: str) -> list[str]:

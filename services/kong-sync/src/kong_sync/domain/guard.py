@@ -71,7 +71,7 @@ def explained(entity: Entity, tables: Tables) -> bool:
         if api is None or not api.served:
             return api is not None
         return id_ in tables.versions or (kind == "route-latest" and _has_version(api.id, tables))
-    if kind in {"key", "consumer-key"} and id_ not in tables.keys:
+    if kind in {"key", "consumer-share"} and id_ not in tables.keys:
         return False
     return entity.owner.id in tables.subscriptions
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 WINDOWS = ("second", "minute", "hour", "day")
 
@@ -23,6 +24,33 @@ def effective_limits(plan: Limits, override: Limits | None) -> Limits:
         return plan
     chosen = {w: getattr(override, w) or getattr(plan, w) for w in WINDOWS}
     return Limits(**chosen)
+
+
+def at_most(limits: Limits, other: Limits) -> Limits:
+    """For each window the lower of the two limits, where either has one."""
+    chosen = {}
+    for window in WINDOWS:
+        named = [n for n in (getattr(limits, window), getattr(other, window)) if n is not None]
+        chosen[window] = min(named, default=None)
+    return Limits(**chosen)
+
+
+def divided(limits: Limits, shares: Mapping[str, Limits]) -> tuple[Limits, dict[str, Limits]]:
+    """What is left of `limits` beside `shares`, and the shares as they can be given out.
+
+    Together they are no more than `limits`; only where a smaller plan no longer has a call for each does each keep one,
+    because Kong knows no limit of zero. A window without a limit is a share's own affair.
+    """
+    cut = {share_id: asdict(share) for share_id, share in sorted(shares.items())}
+    left = asdict(limits)
+    for window in WINDOWS:
+        if left[window] is None:
+            continue
+        for share in cut.values():
+            asked = share[window] if share[window] is not None else left[window]
+            share[window] = max(min(asked, left[window] - 1), 1)
+            left[window] = max(left[window] - share[window], 1)
+    return Limits(**left), {share_id: Limits(**share) for share_id, share in cut.items()}
 
 
 def kong_windows(limits: Limits) -> dict[str, int]:

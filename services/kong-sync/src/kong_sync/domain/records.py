@@ -84,7 +84,10 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as subscriptions last told it; `changed_at` is when we heard."""
+    """An API key as subscriptions last told it; `changed_at` is when we heard.
+
+    `limits` are its share of the subscription's calls, which the keys with the same `share_id` use together.
+    """
 
     id: str
     version: int
@@ -94,6 +97,8 @@ class Key:
     status: str
     expires_at: datetime | None
     changed_at: datetime
+    limits: Limits | None = None
+    share_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

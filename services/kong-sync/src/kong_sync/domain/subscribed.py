@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from kong_sync.domain.edge import Edge
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
-from kong_sync.domain.limits import kong_windows
+from kong_sync.domain.limits import Limits, at_most, divided, kong_windows
 from kong_sync.domain.records import Key, Quota, Subscription
 from kong_sync.domain.served import group_of
 from kong_sync.domain.standing import Stop, is_known, is_remembered, limits_of, phase_in_force, stop_of
@@ -19,31 +20,55 @@ DEAD_KEY_STATES = ("revoked", "expired")
 def admit_subscription(
     edge: Edge, subscription: Subscription, keys: Iterable[Key], quotas: Iterable[Quota], *, now: datetime
 ) -> Iterator[Entity]:
-    """All entities of `subscription`. A stop takes the acl group and tags the consumer with the reason.
-
-    A test-mode key has a consumer of its own, so that its calls are told apart in every log entry.
-    """
+    """All entities of `subscription`. A stop takes the acl group and tags the consumer with the reason."""
     owner = Owner(Concern.SUBSCRIPTION, subscription.id)
     remembered = [key for key in keys if is_remembered(key, now=now)]
+    working = [key for key in remembered if key.status not in DEAD_KEY_STATES]
     if is_known(subscription, now=now):
         stop = stop_of(subscription, quotas, now=now)
-        part = f"consumer.{subscription.id}"
-        names = {"username": f"sub_{subscription.id}", "custom_id": subscription.id}
-        yield from _consumer(edge, subscription, owner, part, names, mode="live", stop=stop, now=now)
-        for key in remembered:
-            if key.status in DEAD_KEY_STATES:
-                continue
-            holder = part
-            if key.mode == "test":
-                holder = f"consumer-key.{key.id}"
-                names = {"username": f"key_{key.id}"}
-                yield from _consumer(
-                    edge, subscription, owner, holder, names, mode="test", stop=stop, now=now
-                )
-            yield _credential(edge, key, owner, consumer_id=edge.id_of(holder))
+        for part, holder in _holders(edge, subscription, working, now=now).items():
+            yield from _consumer(edge, subscription, owner, part, holder, stop=stop, now=now)
+        for key in working:
+            yield _credential(edge, key, owner, consumer_id=edge.id_of(_holder_part(subscription, key)))
     for key in remembered:
         if key.status in DEAD_KEY_STATES:
             yield _credential(edge, key, owner, consumer_id=edge.id_of(f"consumer-status.{key.status}"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """A Kong consumer of the subscription: its names, and what the keys that it holds may do."""
+
+    names: Mapping[str, str]
+    mode: str
+    limits: Limits
+
+
+def _holders(
+    edge: Edge, subscription: Subscription, keys: Sequence[Key], *, now: datetime
+) -> dict[str, _Holder]:
+    """The consumers by part. Kong counts by consumer, so a share of the calls has one of its own, and the
+    subscription's own has what is left: together they never have more than was sold. Test keys have one together, with
+    a small limit, and their calls are told apart in every log entry.
+    """
+    allowed = limits_of(subscription, now=now)
+    left, shares = divided(allowed, {key.share_id: key.limits for key in keys if key.share_id and key.limits})
+    names = {"username": f"sub_{subscription.id}", "custom_id": subscription.id}
+    holders = {f"consumer.{subscription.id}": _Holder(names, "live", left)}
+    for share_id, limits in shares.items():
+        names = {"username": f"share_{share_id}"}
+        holders[f"consumer-share.{share_id}"] = _Holder(names, "live", limits)
+    if any(key.mode == "test" for key in keys):
+        limits = at_most(allowed, Limits(day=edge.test_calls_per_day))
+        names = {"username": f"test_{subscription.id}"}
+        holders[f"consumer-test.{subscription.id}"] = _Holder(names, "test", limits)
+    return holders
+
+
+def _holder_part(subscription: Subscription, key: Key) -> str:
+    if key.mode == "test":
+        return f"consumer-test.{subscription.id}"
+    return f"consumer-share.{key.share_id}" if key.share_id and key.limits else f"consumer.{subscription.id}"
 
 
 def graveyards(edge: Edge, states: Iterable[str]) -> Iterator[Entity]:
@@ -55,8 +80,8 @@ def graveyards(edge: Edge, states: Iterable[str]) -> Iterator[Entity]:
 
 
 def _consumer(
-    edge: Edge, subscription: Subscription, owner: Owner, part: str, names: dict[str, str], *,
-    mode: str, stop: Stop | None, now: datetime,
+    edge: Edge, subscription: Subscription, owner: Owner, part: str, holder: _Holder, *,
+    stop: Stop | None, now: datetime,
 ) -> Iterator[Entity]:  # fmt: skip
     phase = phase_in_force(subscription, now=now)
     tags = (
@@ -65,12 +90,12 @@ def _consumer(
         f"plan:{phase.plan_version_id if phase else subscription.plan_version_id}",
         f"api:{subscription.api_id}",
         f"provider:{subscription.provider_id}",
-        f"mode:{mode}",
+        f"mode:{holder.mode}",
         *_stop_tags(stop),
     )
-    consumer = edge.entity(Kind.CONSUMER, part, owner, names, tags=tags)
+    consumer = edge.entity(Kind.CONSUMER, part, owner, holder.names, tags=tags)
     yield consumer
-    windows = kong_windows(limits_of(subscription, now=now))
+    windows = kong_windows(holder.limits)
     if windows:
         yield edge.plugin("rate-limiting", part, owner, _rate_limiting(edge, windows), consumer=consumer.id)
     if stop is None:

@@ -44,12 +44,31 @@ class StatusChange(Body):
     reason: Reason | None = None
 
 
+Calls = Annotated[int, Field(ge=1, le=1_000_000_000)]
+
+
+class RateLimits(Body):
+    """A key's share of the subscription's calls in each window; null where the subscription has no limit."""
+
+    second: Calls | None = None
+    minute: Calls | None = None
+    hour: Calls | None = None
+    day: Calls | None = None
+
+
 class KeyCreate(Body):
-    """A further key."""
+    """A further key. With `rate_limits` it has that share of the subscription's calls; the other keys have the rest."""
 
     name: KeyName
     mode: Mode = Mode.LIVE
     expires_at: AwareDatetime | None = None
+    rate_limits: RateLimits | None = None
+
+    @property
+    def restriction(self) -> dict[str, int | None] | None:
+        """The limits by window; None when none was named."""
+        named = self.rate_limits.model_dump() if self.rate_limits else {}
+        return named if any(named.values()) else None
 
 
 class KeyRotate(Body):
@@ -148,6 +167,7 @@ class KeyOut(BaseModel):
     mode: Mode
     status: KeyStatus
     scopes: list[str]
+    rate_limits: dict[str, int | None] | None
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None

@@ -17,6 +17,7 @@ from subscriptions.db import keys, subscriptions
 from subscriptions.domain.api_key import RANDOM_BYTES, ApiKey
 from subscriptions.domain.errors import (
     BadExpiry,
+    BadShare,
     KeyNotActive,
     KeyNotFound,
     SubscriptionNotFound,
@@ -34,7 +35,7 @@ router = APIRouter(tags=["keys"])
     "/v1/subscriptions/{subscription_id}/keys",
     status_code=201,
     response_model=NewKeyOut,
-    responses=error_responses(SubscriptionNotFound, SubscriptionNotLive, TooManyKeys, BadExpiry),
+    responses=error_responses(SubscriptionNotFound, SubscriptionNotLive, TooManyKeys, BadExpiry, BadShare),
 )
 async def create_key(
     *, subscription_id: UUID, body: KeyCreate, caller: Editor, session: Transaction, clock: ClockDep,
@@ -46,7 +47,7 @@ async def create_key(
     found = await subscriptions.get_of_consumer(
         session, subscription_id, organisation_id=caller.organisation_id
     )
-    wanted = KeyRequest(body.name, body.mode, body.expires_at)
+    wanted = KeyRequest(body.name, body.mode, body.expires_at, rate_limits=body.restriction)
     key, secret = await issue_key(
         session, found, wanted, random_bytes=secrets.token_bytes(RANDOM_BYTES), now=clock.now()
     )

@@ -56,6 +56,14 @@ async def count_usable(session: AsyncSession, subscription_id: UUID) -> int:
     return await session.scalar(query) or 0
 
 
+async def list_with_share(session: AsyncSession, subscription_id: UUID) -> list[ApiKey]:
+    """The subscription's keys that have a share of its calls."""
+    query = select(api_key).where(
+        api_key.c.subscription_id == subscription_id, api_key.c.share_id.is_not(None)
+    )
+    return [_to_key(row) for row in await session.execute(query)]
+
+
 async def claim_over(session: AsyncSession, *, now: datetime, limit: int) -> list[ApiKey]:
     """Usable keys whose time has come, locked; those that somebody else holds are left to them."""
     query = (

@@ -152,6 +152,8 @@ api_key = Table(
     Column("mode", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("scopes", ARRAY(Text), nullable=False),
+    Column("rate_limits", JSONB(none_as_null=True)),
+    Column("share_id", Uuid),
     Column("created_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT),
     Column("revoked_at", _INSTANT),

@@ -41,7 +41,11 @@ USABLE = frozenset({KeyStatus.ACTIVE, KeyStatus.EXPIRING})
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key of a subscription, without the key itself. `version` rises by one with every change."""
+    """One key of a subscription, without the key itself. `version` rises by one with every change.
+
+    `rate_limits` (calls by window) are this key's share of what its subscription allows; the subscription's other keys
+    have what is left. `share_id` is the same for a key and those that it was rotated to: they use one share together.
+    """
 
     id: UUID
     version: int
@@ -57,6 +61,8 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     scopes: tuple[str, ...] = ()
+    rate_limits: dict[str, int | None] | None = None
+    share_id: UUID | None = None
     replaced_by: UUID | None = None
 
 

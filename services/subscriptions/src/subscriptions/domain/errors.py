@@ -107,6 +107,15 @@ class TooManyKeys(Conflict):
         super().__init__(f"A subscription has at most {most} usable keys: revoke one first.", most=most)
 
 
+class BadShare(Invalid):
+    """A key's own limits do not fit into those of its subscription."""
+
+    code = "BAD_KEY_LIMITS"
+
+    def __init__(self, detail: str, field: str) -> None:
+        super().__init__(detail, field=field)
+
+
 class BadExpiry(Invalid):
     """The expiry lies where it would mean nothing."""
 

@@ -11,7 +11,7 @@ from subscriptions.domain.api_key import ApiKey, KeyStatus, Mode
 
 _COPIED = (
     "version", "subscription_id", "organisation_id", "api_id", "name", "prefix", "sha256", "mode", "status",
-    "expires_at",
+    "expires_at", "rate_limits", "share_id",
 )  # fmt: skip
 
 
@@ -29,6 +29,8 @@ class KeyChanged(Event, topic="subscriptions.key.v1", type="key.changed", key="k
     status: KeyStatus
     expires_at: AwareDatetime | None
     scopes: list[str]
+    rate_limits: dict[str, int | None] | None
+    share_id: UUID | None
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
@@ -52,4 +54,6 @@ class KeyChanged(Event, topic="subscriptions.key.v1", type="key.changed", key="k
             status=KeyStatus.EXPIRING,
             expires_at=datetime(2026, 12, 1, tzinfo=UTC),
             scopes=["rates:read"],
+            rate_limits={"second": None, "minute": 10, "hour": None, "day": None},
+            share_id=UUID("01900000-0000-7000-8000-000000000071"),
         )

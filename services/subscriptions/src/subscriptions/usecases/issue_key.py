@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,6 +12,7 @@ from subscriptions.db import keys
 from subscriptions.domain.api_key import ApiKey, Mode, Secret, make_secret
 from subscriptions.domain.errors import SubscriptionNotLive
 from subscriptions.domain.rotation import check_room, checked_expiry
+from subscriptions.domain.shares import allowed_by, check_share
 from subscriptions.domain.subscription import STARTED, Subscription
 from subscriptions.events.key_changed import KeyChanged
 from subscriptions.metrics import KEYS_ISSUED
@@ -24,6 +26,8 @@ class KeyRequest:
     mode: Mode = Mode.LIVE
     expires_at: datetime | None = None
     scopes: tuple[str, ...] = ()
+    rate_limits: dict[str, int | None] | None = None
+    share_id: UUID | None = None
 
 
 async def issue_key(
@@ -34,14 +38,21 @@ async def issue_key(
     random_bytes: bytes,
     now: datetime,
 ) -> tuple[ApiKey, Secret]:
-    """The subscription, which the caller has locked, has one more key. The secret exists in this answer only."""
+    """The subscription, which the caller has locked, has one more key. The secret exists in this answer only.
+
+    With `wanted.share_id` it goes on with another's share; else `wanted.rate_limits` must fit beside the others.
+    """
     if subscription.status not in STARTED:
         raise SubscriptionNotLive(subscription.status)
     checked_expiry(wanted.expires_at, now=now)
     check_room(await keys.count_usable(session, subscription.id))
+    if wanted.rate_limits and wanted.share_id is None:
+        restricted = await keys.list_with_share(session, subscription.id)
+        check_share(wanted.rate_limits, mode=wanted.mode, allowed=allowed_by(subscription), keys=restricted)
+    key_id = new_id()
     secret = make_secret(wanted.mode, random_bytes=random_bytes)
     key = ApiKey(
-        id=new_id(),
+        id=key_id,
         version=1,
         subscription_id=subscription.id,
         organisation_id=subscription.organisation_id,
@@ -53,6 +64,8 @@ async def issue_key(
         mode=wanted.mode,
         expires_at=wanted.expires_at,
         scopes=wanted.scopes,
+        rate_limits=wanted.rate_limits,
+        share_id=wanted.share_id or (key_id if wanted.rate_limits else None),
     )
     await keys.insert_key(session, key)
     await outbox.publish(session, KeyChanged.of(key), now=now)

@@ -20,12 +20,12 @@ async def rotate_key(
 ) -> tuple[ApiKey, Secret, ApiKey]:  # fmt: skip
     """(new key, its secret, old key): both work until the grace time ends. The caller has locked both rows.
 
-    The new key inherits name, mode, scopes and expiry: a rotation makes nothing last longer.
+    The new key inherits name, mode, scopes, share and expiry: a rotation makes nothing last longer or allow more.
     """
     retire_for(
         old, old, grace=grace, now=now
     )  # refuses first: nothing is made for a key that cannot be rotated
-    wanted = KeyRequest(old.name, old.mode, old.expires_at, old.scopes)
+    wanted = KeyRequest(old.name, old.mode, old.expires_at, old.scopes, old.rate_limits, old.share_id)
     new, secret = await issue_key(session, subscription, wanted, random_bytes=random_bytes, now=now)
     retired = retire_for(old, new, grace=grace, now=now)
     await keys.update_key(session, retired)
