@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devstack.kong.headers import Headers
-from devstack.kong.paths import BadPath, join_upstream, normalise
+from devstack.kong.paths import BadPath, escape, join_upstream, normalise
 from devstack.kong.router import Router
 
 
@@ -92,14 +92,26 @@ def test_a_named_group_is_remembered() -> None:
         ("/a/./b/", "/a/b/"),
         ("/%61%2Fb%2f", "/a%2Fb%2F"),
         ("/a/..", "/"),
-        ("/a%20b", "/a%20b"),
+        ("/a%20b%7b%3F", "/a b{%3F"),
     ],
 )
 def test_paths_are_made_canonical_before_routing(sent: str, normal: str) -> None:
     assert normalise(sent) == normal
 
 
-@pytest.mark.parametrize("sent", ["/..", "/a/../../b", "/%zz", "/%2e%2e/x"])
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a b{%3F", "/a%20b%7B%3F"),
+        ("/\u00c3\u00a9/\u20ac", "/%C3%A9/%E2%82%AC"),
+        ("/\r\nX: y", "/%0D%0AX:%20y"),
+    ],
+)
+def test_paths_are_escaped_again_for_the_upstream(path: str, sent: str) -> None:
+    assert escape(path) == sent
+
+
+@pytest.mark.parametrize("sent", ["/..", "/a/../../b", "/%zz", "/%00", "/%2e%2e/x"])
 def test_a_path_out_of_the_root_is_refused(sent: str) -> None:
     with pytest.raises(BadPath):
         normalise(sent)

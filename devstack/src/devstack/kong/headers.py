@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+
+_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Headers:
@@ -74,6 +77,10 @@ class Headers:
         return out
 
     def encode(self) -> bytes:
-        return "".join([f"{name}: {value}\r\n" for _, name, value in self._items]).encode(
-            "latin-1", "replace"
-        )
+        """The fields for the wire. Whatever a plugin put into a value, it stays inside its line (as in OpenResty)."""
+        lines = [f"{_escaped(name)}: {_escaped(value)}\r\n" for _, name, value in self._items]
+        return "".join(lines).encode("latin-1", "replace")
+
+
+def _escaped(text: str) -> str:
+    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", text)

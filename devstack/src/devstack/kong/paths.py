@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%00")
+_RESERVED = frozenset("!*'();:@&=+$,/?%#[]")
+_NOT_FOR_THE_WIRE = re.compile(r"[^!#$&'()*+,/:;=?@\[\\\]A-Za-z0-9\-_.~%]")
 
 
 class BadPath(Exception):
@@ -14,11 +15,11 @@ class BadPath(Exception):
 
 
 def normalise(path: str) -> str:
-    """Unreserved characters unescaped, dot segments resolved, slashes merged."""
+    """All but reserved characters unescaped, dot segments resolved, slashes merged."""
     if "%" in path:
         if _BROKEN_ESCAPE.search(path):
             raise BadPath
-        path = _ESCAPE.sub(_unescape_unreserved, path)
+        path = _ESCAPE.sub(_unescape, path)
     if "//" not in path and "/." not in path:
         return path
     kept: list[str] = []
@@ -34,9 +35,18 @@ def normalise(path: str) -> str:
     return "/" + "/".join(kept) + closing
 
 
-def _unescape_unreserved(found: re.Match[str]) -> str:
+def _unescape(found: re.Match[str]) -> str:
     character = chr(int(found[1], 16))
-    return character if character in _UNRESERVED else found[0].upper()
+    return found[0].upper() if character in _RESERVED else character
+
+
+def escape(path: str) -> str:
+    """The path as it may stand in a request line or a header: Kong's escaping after routing."""
+    return _NOT_FOR_THE_WIRE.sub(lambda found: "".join(f"%{byte:02X}" for byte in _bytes(found[0])), path)
+
+
+def _bytes(character: str) -> bytes:
+    return character.encode("latin-1" if character < "\u0100" else "utf-8")
 
 
 def join_upstream(base: str, path: str, postfix: str, *, strip: bool) -> str:

@@ -13,10 +13,10 @@ from devstack.kong.exchange import Exchange, Exit, error_body
 from devstack.kong.headers import Headers
 from devstack.kong.index import Index
 from devstack.kong.metrics import Metrics
-from devstack.kong.paths import BadPath, join_upstream, normalise
+from devstack.kong.paths import BadPath, escape, join_upstream, normalise
 from devstack.kong.server import Answer, Request
 from devstack.kong.upstream import VIA, Upstreams
-from devstack.kong.wire import Body, Malformed, connection_tokens
+from devstack.kong.wire import Body, Malformed, connection_tokens, split_target
 
 BUFFERED = 1 << 20  # a body up to this size is read before it is passed on, as nginx does with any
 _HOP_BY_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "trailer"}
@@ -84,9 +84,8 @@ class Proxy:
         strip = route["strip_path"] and bool(match.prefix)
         exchange.prefix = match.prefix if strip else ""
         base = (service or {}).get("path") or "/"
-        exchange.upstream_path = join_upstream(
-            base, exchange.path, exchange.path[len(exchange.prefix) :], strip=strip
-        )
+        rest = exchange.path[len(exchange.prefix) :]
+        exchange.upstream_path = escape(join_upstream(base, exchange.path, rest, strip=strip))
         if "http" not in route["protocols"]:
             status = route["https_redirect_status_code"]
             exchange.error(status, "Please use HTTPS protocol", [("Upgrade", "TLS/1.2, HTTP/1.1")])
@@ -223,11 +222,7 @@ class Proxy:
 
 
 def _exchange(request: Request) -> Exchange:
-    target = request.head.target
-    if not target.startswith("/"):
-        scheme, _, rest = target.partition("://")
-        target = "/" + rest.partition("/")[2] if rest and scheme.lower() in ("http", "https") else "/"
-    path, _, query = target.partition("?")
+    path, _, query = split_target(request.head.target)[1].partition("?")
     authority = request.head.headers.get("host") or "127.0.0.1"
     host = authority.rsplit(":", 1)[0] if ":" in authority and not authority.endswith("]") else authority
     return Exchange(

@@ -27,6 +27,7 @@ from devstack.kong.wire import (
 )
 
 IDLE_SECONDS = 75.0
+LINGER_SECONDS = 2.0  # how long a client may go on sending what nobody will read
 # nginx's own wording, where it differs from the registry's.
 REASONS = {code.value: code.phrase for code in HTTPStatus} | {
     405: "Not Allowed",
@@ -170,6 +171,7 @@ class HttpServer:
         try:
             while await self._exchange(reader, writer, task):
                 pass
+            await _linger(reader, writer)
         except (ConnectionError, asyncio.CancelledError, Closed):
             pass  # shutting down, or the client left
         finally:
@@ -224,6 +226,17 @@ class HttpServer:
     @property
     def _serving(self) -> bool:
         return self._server is not None and self._server.is_serving()
+
+
+async def _linger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closing over unread bytes would reset the connection, and the client could lose its answer."""
+    if reader.at_eof() or writer.is_closing():
+        return
+    with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+        writer.write_eof()
+        async with asyncio.timeout(LINGER_SECONDS):
+            while await reader.read(1 << 16):
+                pass
 
 
 async def _drained(body: Body, *, limit: int = 1 << 20) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 from devstack.kong import SERVER_TOKEN
@@ -10,8 +11,10 @@ from devstack.kong.exchange import Exchange
 from devstack.kong.fields import Json
 from devstack.kong.headers import Headers
 from devstack.kong.index import Index
+from devstack.kong.paths import escape
 from devstack.kong.wire import Body, connection_tokens
 
+_UNSAFE = re.compile(r"[\x00-\x20\x7f]")
 VIA = f"1.1 {SERVER_TOKEN}"
 IDEMPOTENT = {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"}
 # fields about one connection, and those that the gateway writes itself
@@ -138,7 +141,7 @@ def _head(exchange: Exchange, address: Address, body: Body | bytes | None) -> by
         ]
     )
     if exchange.prefix:
-        fields.add("X-Forwarded-Prefix", exchange.prefix)
+        fields.add("X-Forwarded-Prefix", escape(exchange.prefix))
     fields.add("X-Real-IP", exchange.client_ip)
     fields.add("X-Kong-Request-Id", exchange.id)
     if isinstance(body, bytes):
@@ -153,5 +156,7 @@ def _head(exchange: Exchange, address: Address, body: Body | bytes | None) -> by
             fields.add(name, value)
     if "trailers" in (exchange.headers.get("te") or "").lower():
         fields.add("TE", "trailers")
-    target = exchange.upstream_uri
+    target = _UNSAFE.sub(
+        lambda found: f"%{ord(found[0]):02X}", exchange.upstream_uri
+    )  # plugins may have made it
     return f"{exchange.method} {target} HTTP/1.1\r\n".encode("latin-1", "replace") + fields.encode() + b"\r\n"

@@ -13,8 +13,11 @@ MAX_HEAD = 64 * 1024
 CHUNK = 64 * 1024
 CLIENT_SECONDS = 60.0  # how long a client may pause inside a body
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(r"[\x21-\x7e\x80-\xff]+")
+_TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*|[A-Za-z][A-Za-z0-9+.\-]*://[\x21-\x7e\x80-\xff]+")
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://([^/?#]*)(.*)")
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f/\[\]:?#@\\,]+)(?::[0-9]{0,5})?")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\x09\x20-\x7e\x80-\xff]*)?")
 _REQUEST_VERSIONS = {"HTTP/1.1", "HTTP/1.0"}
 
 
@@ -63,6 +66,14 @@ def connection_tokens(headers: Headers) -> set[str]:
     return {token.strip().lower() for value in headers.get_all("connection") for token in value.split(",")}
 
 
+def split_target(target: str) -> tuple[str | None, str]:
+    """The authority that an absolute request target names, if it is one, and its path with the query."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return None, target
+    return absolute[1], absolute[2] if absolute[2].startswith("/") else f"/{absolute[2]}"
+
+
 async def read_head(reader: asyncio.StreamReader) -> bytes:
     """The bytes up to and including the empty line."""
     try:
@@ -93,7 +104,7 @@ def parse_request(raw: bytes) -> RequestHead:
     """A request head whose framing has one reading only."""
     lines = raw.decode("latin-1")[:-4].split("\r\n")
     parts = lines[0].split(" ")
-    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _TARGET.fullmatch(parts[1]):
+    if len(parts) != 3 or not _TOKEN.fullmatch(parts[0]) or not _is_target(parts[0], parts[1]):
         raise Malformed("invalid request line")
     if parts[2] not in _REQUEST_VERSIONS:
         raise Malformed("unsupported version", status=505 if parts[2].startswith("HTTP/") else 400)
@@ -101,17 +112,28 @@ def parse_request(raw: bytes) -> RequestHead:
     hosts = head.headers.get_all("host")
     if len(hosts) > 1 or (not hosts and head.version == "HTTP/1.1"):
         raise Malformed("exactly one Host is needed")
+    named = split_target(head.target)[0]
+    if any(not _HOST.fullmatch(host) for host in hosts) or (named is not None and [named] != hosts):
+        raise Malformed("invalid host")
     _refuse_ambiguity(head.headers)
     if "transfer-encoding" in head.headers and head.version == "HTTP/1.0":
         raise Malformed("Transfer-Encoding in HTTP/1.0")
     return head
 
 
+def _is_target(method: str, target: str) -> bool:
+    return bool(_TARGET.fullmatch(target) or (method == "CONNECT" and _HOST.fullmatch(target)))
+
+
 def parse_response(raw: bytes) -> ResponseHead:
     lines = raw.decode("latin-1")[:-4].split("\r\n")
     version, _, rest = lines[0].partition(" ")
     status, _, reason = rest.partition(" ")
-    if version not in _REQUEST_VERSIONS or len(status) != 3 or not status.isdigit():
+    if (
+        version not in _REQUEST_VERSIONS
+        or not re.fullmatch("[1-9][0-9]{2}", status)
+        or _BAD_VALUE.search(reason)
+    ):
         raise Malformed("invalid status line")
     head = ResponseHead(version, int(status), reason, parse_fields(lines[1:]), len(raw))
     _refuse_ambiguity(head.headers)
@@ -200,13 +222,12 @@ class Body:
 
     async def _read_chunked(self) -> bytes:
         if self._in_chunk == 0:
-            size = (await self._line()).split(b";", 1)[0].strip()
-            if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            size = _CHUNK_SIZE.fullmatch(await self._line())
+            if size is None:
                 raise Malformed("invalid chunk size")
-            self._in_chunk = int(size, 16)
+            self._in_chunk = int(size[1], 16)
             if self._in_chunk == 0:
-                while await self._line():  # trailers are read and left out
-                    pass
+                await self._skip_trailers()
                 self.finished = True
                 return b""
         piece = await self._reader.read(min(CHUNK, self._in_chunk))
@@ -216,6 +237,15 @@ class Body:
         if self._in_chunk == 0 and await self._line():
             raise Malformed("a chunk is longer than its size")
         return piece
+
+    async def _skip_trailers(self) -> None:
+        """They are left out, but must be fields like any other."""
+        read = 0
+        while line := await self._line():
+            read += len(line)
+            if read > MAX_HEAD:
+                raise Malformed("the trailers are too large")
+            parse_fields([line.decode("latin-1")])
 
     async def _line(self) -> bytes:
         try:
