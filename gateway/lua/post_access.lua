@@ -1,22 +1,93 @@
--- post-function, access phase: a key past its expiry is refused although its credential still exists, and so is a
--- call to a version that was switched off which cors took for no preflight.
+-- post-function, access phase: who gets this far is let through to the provider, who is told who calls.
 --
--- The expiry is the credential's tag `exp:<unix seconds>`. Kong's own `ttl` would delete the row, and
--- could then only say "invalid".
+-- A key past its expiry is refused although its credential still exists (Kong's own `ttl` would delete the row, and could
+-- then only say "invalid"), and so is a call to a version that was switched off which cors took for no preflight.
+--
+-- The provider's secrets are derived here, from a master in the gateway's environment and the service's tags api:<id>
+-- and epoch:<number>: Kong's database holds none. catalog derives the same ones to show them to the provider.
+
+local hmac = require "resty.openssl.hmac"
+
+local MASTER = "{vault://env/upstream-master}"
+-- what of the consumer's tags is told, in the order in which it is signed
+local CALLER = {
+  { "X-Marketplace-Organisation", "org:" },
+  { "X-Marketplace-Subscription", "subscription:" },
+  { "X-Marketplace-Plan", "plan:" },
+  { "X-Marketplace-Mode", "mode:" },
+}
+
+local function tag_value(tags, prefix)
+  for _, tag in ipairs(tags or {}) do
+    if tag:sub(1, #prefix) == prefix then
+      return tag:sub(#prefix + 1)
+    end
+  end
+  return nil
+end
+
+local function mac(key, message)
+  return (ngx.encode_base64(hmac.new(key, "sha256"):final(message), true):gsub("[+/]", { ["+"] = "-", ["/"] = "_" }))
+end
+
+local derived = {} -- an instance serves one API, so this holds a few entries
+
+local function derive(master, purpose, api, epoch)
+  local message = ("upstream\n%s\n%s\n%d"):format(purpose, api, epoch)
+  derived[message] = derived[message] or "mks_" .. mac(master, message)
+  return derived[message]
+end
+
+-- The secret that is sent and the signature of `message`, each under this epoch and, while there is one, the one before.
+local function proofs(api, epoch, message)
+  local master = kong.vault.get(MASTER)
+  if not master or master == "" or not epoch then
+    return nil
+  end
+  local secret, signature
+  for number = epoch, math.max(epoch - 1, 1), -1 do
+    local signed = "v1=" .. mac(derive(master, "signature", api, number), message)
+    signature = signature and signature .. ", " .. signed or signed
+    local sent = derive(master, "secret", api, number)
+    secret = secret and secret .. ", " .. sent or sent
+  end
+  return secret, signature
+end
+
+local function introduce_caller()
+  local request, consumer, service = kong.service.request, kong.client.get_consumer(), kong.router.get_service()
+  local api = tag_value(service and service.tags, "api:")
+  if not api or not consumer then
+    return
+  end
+  local at, request_id = ("%.0f"):format(ngx.time()), ngx.var.kong_request_id or ""
+  local message = at .. "\n" .. request_id
+  for _, told in ipairs(CALLER) do
+    local value = tag_value(consumer.tags, told[2]) or ""
+    request.set_header(told[1], value)
+    message = message .. "\n" .. value
+  end
+  request.set_header("X-Marketplace-Timestamp", at)
+  request.set_header("X-Marketplace-Request-Id", request_id)
+  local secret, signature = proofs(api, tonumber(tag_value(service.tags, "epoch:")), message)
+  if secret then
+    request.set_header("X-Marketplace-Secret", secret)
+    request.set_header("X-Marketplace-Signature", signature)
+  else -- a copy that the caller sent would otherwise pass for ours
+    request.clear_header("X-Marketplace-Secret")
+    request.clear_header("X-Marketplace-Signature")
+  end
+end
 
 return function()
   if kong.ctx.shared.marketplace_refusal == "sunset" then
     return kong.response.exit(410, { message = "This version has been switched off" })
   end
   local credential = kong.client.get_credential()
-  if not credential or not credential.tags then
-    return
+  local expires_at = tonumber(tag_value(credential and credential.tags, "exp:"))
+  if expires_at and ngx.time() >= expires_at then
+    kong.ctx.shared.marketplace_refusal = "expired"
+    return kong.response.exit(401, { message = "Expired authentication credentials" })
   end
-  for _, tag in ipairs(credential.tags) do
-    local expires_at = tonumber(tag:match("^exp:(%d+)$"))
-    if expires_at and ngx.time() >= expires_at then
-      kong.ctx.shared.marketplace_refusal = "expired"
-      return kong.response.exit(401, { message = "Expired authentication credentials" })
-    end
-  end
+  introduce_caller()
 end

@@ -109,6 +109,11 @@ return function()
   for _, name in ipairs(SPOOFABLE) do
     request.clear_header(name)
   end
+  for name in pairs(headers) do
+    if name:lower():sub(1, 14) == "x-marketplace-" then
+      request.clear_header(name)
+    end
+  end
 
   if #found == 0 then
     return -- key-auth answers 401, the header filter says MISSING_API_KEY; a CORS preflight goes on to cors

@@ -16,6 +16,7 @@ from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
 Caller = Callable[..., dict[str, str]]
+MASTER = "the master of the tests, 32 characters or more"
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def settings(urls: DatabaseUrls) -> Settings:
             "JWKS_URL": f"{ISSUER}/.well-known/jwks.json",
             "TOKEN_ISSUER": ISSUER,
             "moderation": False,
+            "UPSTREAM_MASTER": MASTER,
             "openapi_max_bytes": 200_000,
         }
     )

@@ -196,8 +196,9 @@ def gateway(compose: Compose) -> Iterator[str]:
     sync = environment_of(compose["services"]["kong-sync"])
     if kong.get("INGEST_TOKEN") is None or kong.get("INGEST_TOKEN") != metering.get("METERING_INGEST_TOKEN"):
         yield "kong and metering do not share the ingest token"
-    if kong.get("UPSTREAM_MASTER") is None:
-        yield "kong does not know the upstream master secret"
+    catalog = environment_of(compose["services"].get("catalog", {}))
+    if kong.get("UPSTREAM_MASTER") is None or kong.get("UPSTREAM_MASTER") != catalog.get("UPSTREAM_MASTER"):
+        yield "kong and catalog do not share the upstream master"
     if sync.get("KONG_SYNC_FILE_LOG_PATH") != metering.get("METERING_FILE_LOG_PATH"):
         yield "kong-sync and metering name different request logs"
     mounts = [

@@ -83,7 +83,7 @@ MUTATIONS: list[tuple[Callable[[Compose], None], str]] = [
     (_set("services/catalog/environment/JWKS_URL", "http://account:8106/x"), "names account, which is no service"),
     (_set("services/catalog/environment/JWKS_URL", "http://accounts:8101/x"), "which serves 8106"),
     (_set("services/kong/environment/KONG_UNTRUSTED_LUA_SANDBOX_REQUIRES", "resty.string"), "resty.sha256"),
-    (_set("services/kong/environment/UPSTREAM_MASTER", None), "does not know the upstream master"),
+    (_set("services/kong/environment/UPSTREAM_MASTER", None), "do not share the upstream master"),
     (_set("services/kong/environment/INGEST_TOKEN", "${OTHER:?x}"), "do not share the ingest token"),
     (_set("services/kong-sync/environment/KONG_SYNC_FILE_LOG_PATH", "/tmp/x"), "different request logs"),
     (_set("services/metering-worker/volumes", None), "do not share the folder"),

@@ -6,7 +6,9 @@ The environment is the one that Kong 3.9 gives untrusted code: no `bit`, `table.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
 import zlib
 from dataclasses import dataclass, field
@@ -43,8 +45,11 @@ end
 """
 
 MODULES = """
-function(sha256_hex)
+function(sha256_hex, hmac)
   return {
+    ["resty.openssl.hmac"] = { new = function(key, algorithm)
+      return { final = function(_, message) return hmac(key, algorithm, message) end }
+    end },
     ["resty.sha256"] = { new = function()
       local text = ""
       return { update = function(_, more) text = text .. more end, final = function() return text end }
@@ -77,6 +82,7 @@ class Exchange:
     elapsed: float = 0.012
     request_id: str = "0123456789abcdef0123456789abcdef"
     path: str = "/v1/things"
+    master: str | None = None
 
     def __post_init__(self) -> None:
         self.lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
@@ -92,6 +98,7 @@ class Exchange:
                 ),
                 "client": table({"get_consumer": self._consumer, "get_credential": self._credential}),
                 "router": table({"get_service": lambda: self._tagged(self.service_tags)}),
+                "vault": table({"get": self._secret}),
                 "ctx": table({"shared": self.shared, "plugin": self.plugin}),
                 "response": table(
                     {
@@ -115,15 +122,27 @@ class Exchange:
                 "var": table({"kong_request_id": self.request_id}),
                 "arg": self.arg,
                 "time": lambda: int(NOW),
+                "encode_base64": lambda data, _: (
+                    base64.b64encode(data.encode("latin-1")).decode().rstrip("=")
+                ),
                 "http_time": lambda at: formatdate(at, usegmt=True),
                 "now": lambda: NOW + self.elapsed,
                 "req": table({"start_time": lambda: NOW}),
                 "crc32_long": lambda text: zlib.crc32(text.encode("latin-1")),
             }
         )
-        modules = self.lua.eval(MODULES)(lambda text: hashlib.sha256(text.encode("latin-1")).hexdigest())
+        modules = self.lua.eval(MODULES)(
+            lambda text: hashlib.sha256(text.encode("latin-1")).hexdigest(),
+            lambda key, algorithm, text: hmac.digest(
+                key.encode("latin-1"), text.encode("latin-1"), algorithm
+            ).decode("latin-1"),
+        )
         allowed = table(dict.fromkeys(ALLOWED_REQUIRES, True))
         self._load = self.lua.eval(BUILD_SANDBOX)(kong, ngx, modules, allowed)
+
+    def _secret(self, reference: str) -> str | None:
+        assert reference == "{vault://env/upstream-master}"
+        return self.master
 
     def _request_headers(self) -> Any:
         values = {

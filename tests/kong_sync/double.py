@@ -15,6 +15,8 @@ import httpx
 
 from devstack.embedded import ports
 
+MASTER = "the master of the tests, 32 characters or more"
+
 
 class Double:
     """A gateway double on ports of its own; it keeps its state when killed."""
@@ -40,6 +42,7 @@ class Double:
             **os.environ,  # noqa: TID251 - a child process
             "KONG_UNTRUSTED_LUA_SANDBOX_REQUIRES": "resty.sha256,resty.string,resty.openssl.hmac",
             "INGEST_TOKEN": "test",
+            "UPSTREAM_MASTER": MASTER,
         }
         with (self._folder / "double.log").open("ab") as sink:
             self._process = subprocess.Popen(command, stdout=sink, stderr=sink, env=environment)

@@ -129,6 +129,12 @@ def test_the_journal_says_who_called_what_under_which_request_id(client: httpx.C
     assert entry["leaks"] == []
 
 
+def test_the_journal_says_whom_the_gateway_introduced_and_keeps_no_secret(client: httpx.Client) -> None:
+    told = {"X-Marketplace-Organisation": "o-1", "X-Marketplace-Signature": "v1=abc"}
+    client.get("/rates/EUR/USD", headers=told | {"X-Marketplace-Secret": "mks_x, mks_y"})
+    assert _last(client)["caller"] == {"organisation": "o-1", "signature": "v1=abc", "secret": True}
+
+
 def test_a_key_that_comes_through_is_noted_but_not_written_down(
     upstream: Program, client: httpx.Client
 ) -> None:

@@ -30,7 +30,7 @@ from tests.kong_sync.market import tell
 
 async def test_what_was_put_comes_back(worker_db: Database) -> None:
     tables = some_tables(
-        apis=[an_api(cors_origins=("https://a.example", "https://b.example"))],
+        apis=[an_api(cors_origins=("https://a.example", "https://b.example"), upstream_epoch=4)],
         versions=[a_version(state="deprecated", deprecated_at=NOW, sunset_at=NOW + timedelta(days=1))],
         subscriptions=[
             a_subscription(

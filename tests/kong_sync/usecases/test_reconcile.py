@@ -6,15 +6,18 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from uuid import UUID
 
 import httpx
 import pytest
 from sqlalchemy import text
 
+from catalog.domain.upstream_secret import derive_secret
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.report import Outcome
 from kong_sync.usecases.reconcile import reconcile
 from tests.gateway.keys import a_key as a_key_text
+from tests.kong_sync.double import MASTER
 from tests.kong_sync.factories import (
     NOW,
     a_phase,
@@ -25,6 +28,14 @@ from tests.kong_sync.factories import (
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 from tests.support.outbox import outbox_events
+
+
+def headers_of(head: str) -> dict[str, str]:
+    return {
+        name.lower(): value
+        for name, _, value in (line.partition(": ") for line in head.splitlines()[1:])
+        if value
+    }
 
 
 async def test_after_one_pass_the_key_works_and_the_next_plan_is_empty(stage: Stage) -> None:
@@ -47,6 +58,28 @@ async def test_the_provider_learns_who_calls_but_neither_key_nor_digest(stage: S
     assert f"X-Credential-Identifier: {stage.credential.id}".lower() in head.lower()
     assert stage.key not in head
     assert stage.credential.sha256 not in head
+
+
+async def test_the_provider_can_verify_who_calls_and_rotate_without_a_gap(stage: Stage) -> None:
+    await stage.set_up()
+    await stage.call()
+    first = headers_of(stage.upstream.heads[-1])
+    old = derive_secret(MASTER, UUID(stage.api.id), 1)
+    assert first["x-marketplace-subscription"] == stage.subscription.id
+    assert first["x-marketplace-organisation"] == stage.subscription.organisation_id
+    assert first["x-marketplace-plan"] == stage.subscription.plan_version_id
+    assert (first["x-marketplace-mode"], first["x-marketplace-secret"]) == ("live", old.secret)
+    rotated = replace(stage.api, version=2, upstream_epoch=2)
+    await tell(stage.db, some_tables(apis=[rotated], versions=[], subscriptions=[], keys=[]))
+    await stage.reconcile()
+    await stage.call()
+    new = derive_secret(MASTER, UUID(stage.api.id), 2)
+    second = headers_of(stage.upstream.heads[-1])
+    assert second["x-marketplace-secret"] == f"{new.secret}, {old.secret}"
+    assert len(second["x-marketplace-signature"].split(", ")) == 2
+    dump = str(await stage.gateway.admin.dump(stage.gateway.edge.selector))
+    assert not [s for s in (MASTER, old.secret, old.signing_secret, new.secret) if s in dump]
+    assert await stage.plan() == []
 
 
 async def test_each_pass_tells_only_what_changed(stage: Stage) -> None:

@@ -84,7 +84,11 @@ class Config:
                 "ACCOUNTS_TOKEN_TTL_SECONDS": str(TOKEN_SECONDS),
                 "ACCOUNTS_PLATFORM_ADMINS": ADMIN_ADDRESS,
             },
-            "catalog": {"CATALOG_ALLOW_LOOPBACK_UPSTREAMS": "true", "CATALOG_MODERATION": "false"},
+            "catalog": {
+                "CATALOG_ALLOW_LOOPBACK_UPSTREAMS": "true",
+                "CATALOG_MODERATION": "false",
+                "UPSTREAM_MASTER": self.secrets["upstream_master"],
+            },
             "subscriptions": {},
             "metering": {
                 "METERING_INGEST_TOKEN": self.secrets["ingest_token"],

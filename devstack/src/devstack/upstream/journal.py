@@ -27,6 +27,17 @@ _CONSUMER_HEADERS = {
 }
 
 
+_CALLER = "x-marketplace-"
+
+
+def _caller(request: Request) -> dict[str, str | bool]:
+    """Who the gateway says is calling. Of the secret only that it came: the journal must not become a leak itself."""
+    told: dict[str, str | bool] = {
+        name.removeprefix(_CALLER): value for name, value in request.headers if name.startswith(_CALLER)
+    }
+    return told | {"secret": True} if "secret" in told else told
+
+
 class Journal:
     """Appends by single write() calls; remembers where each line starts, so that a page is one read."""
 
@@ -64,6 +75,7 @@ class Journal:
             "consumer": {
                 short: value for name, short in _CONSUMER_HEADERS.items() if (value := request.header(name))
             },
+            "caller": _caller(request),
             "leaks": self._leaks(request),
         }
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"

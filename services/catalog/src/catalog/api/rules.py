@@ -1,6 +1,6 @@
 """What this marketplace allows, as endpoints get it: main reads it from the settings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -15,6 +15,7 @@ class Rules:
     moderated: bool
     allow_loopback: bool
     document_limits: Limits
+    upstream_master: str | None = field(default=None, repr=False)
 
 
 def _rules(request: Request) -> Rules:

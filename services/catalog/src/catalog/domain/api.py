@@ -69,6 +69,7 @@ class Api:
     total_calls: int = 0
     review_note: str | None = None
     published_at: datetime | None = None  # the first time; never unset
+    upstream_epoch: int = 1  # of the secrets that the gateway shows to the provider
     gateway: Gateway | None = None
 
     @property

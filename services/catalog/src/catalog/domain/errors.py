@@ -132,6 +132,15 @@ class OrganisationSuspended(Forbidden):
         super().__init__("Your organisation is suspended; write to the operator of this marketplace.")
 
 
+class UpstreamSecretsOff(Conflict):
+    """This marketplace has no master to derive secrets from."""
+
+    code = "UPSTREAM_SECRETS_OFF"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway of this marketplace does not sign calls; ask its operator.")
+
+
 class UnknownCategory(Invalid):
     """The category is none of the marketplace's."""
 

@@ -9,7 +9,7 @@ from common.events import Event
 
 _COPIED = (
     "version", "provider_organisation_id", "provider_slug", "slug", "name", "description", "base_url", "status",
-    "visibility", "latest_version",
+    "visibility", "latest_version", "upstream_epoch",
 )  # fmt: skip
 
 
@@ -27,6 +27,7 @@ class ApiChanged(Event, topic="catalog.api.v1", type="api.changed", key="api_id"
     visibility: Visibility
     latest_version: str | None
     cors_origins: list[str]
+    upstream_epoch: int
 
     @classmethod
     def of(cls, api: Api) -> Self:
@@ -50,4 +51,5 @@ class ApiChanged(Event, topic="catalog.api.v1", type="api.changed", key="api_id"
             visibility=Visibility.PUBLIC,
             latest_version="v1",
             cors_origins=["https://app.example.com"],
+            upstream_epoch=2,
         )

@@ -23,6 +23,7 @@ class ApiEvent(Incoming, topic="catalog.api.v1"):
     status: str
     latest_version: str | None = None
     cors_origins: tuple[str, ...] = ()
+    upstream_epoch: int = 1
 
 
 async def on_api(session: AsyncSession, event: ApiEvent, *, now: datetime) -> None:  # noqa: ARG001 - a handler's shape
@@ -33,5 +34,6 @@ async def on_api(session: AsyncSession, event: ApiEvent, *, now: datetime) -> No
             id=str(event.api_id), version=event.version, provider_id=str(event.provider_organisation_id),
             provider_slug=event.provider_slug, slug=event.slug, base_url=event.base_url, status=event.status,
             latest_version=event.latest_version, cors_origins=event.cors_origins,
+            upstream_epoch=event.upstream_epoch,
         ),
     )  # fmt: skip

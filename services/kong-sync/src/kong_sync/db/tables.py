@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )  # fmt: skip
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -33,6 +34,7 @@ api_copy = Table(
     Column("status", Text, nullable=False),
     Column("latest_version", Text),
     Column("cors_origins", ARRAY(Text), nullable=False),
+    Column("upstream_epoch", Integer, nullable=False, server_default=text("1")),
 )  # fmt: skip
 
 api_version_copy = Table(

@@ -25,6 +25,7 @@ class Api:
     status: str
     latest_version: str | None = None
     cors_origins: tuple[str, ...] = ()
+    upstream_epoch: int = 1
 
     @property
     def served(self) -> bool:

@@ -97,7 +97,7 @@ def _service(edge: Edge, api: Api, version: ApiVersion, latest: ApiVersion | Non
         "write_timeout": 60_000,
     }
     part = f"service.{version.id}"
-    tags = (*_tags(edge, api, version), *_lifecycle_tags(version, latest))
+    tags = (*_tags(edge, api, version), f"epoch:{api.upstream_epoch}", *_lifecycle_tags(version, latest))
     return edge.entity(Kind.SERVICE, part, _owner(api), fields, tags=tags)
 
 
