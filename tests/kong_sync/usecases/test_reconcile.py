@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
@@ -172,6 +173,23 @@ async def test_the_rate_limit_holds_and_says_when_to_come_back(stage: Stage) -> 
     assert answers[-1].json()["code"] == "RATE_LIMIT_EXCEEDED"
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert answers[-1].headers["X-RateLimit-Remaining"] == "0"
+
+
+async def test_a_restricted_key_has_its_share_and_the_others_have_the_rest(stage: Stage) -> None:
+    shared = a_key_text(stage.slug.replace("-", "").rjust(43, "1"))
+    sold = replace(stage.subscription, phases=(a_phase(limits=Limits(day=5)),))
+    restricted = replace(
+        stage.credential, id=an_id(shared), sha256=hashlib.sha256(shared.encode()).hexdigest(),
+        share_id=an_id(shared), limits=Limits(day=2),
+    )  # fmt: skip
+    tables = replace(
+        stage.tables, subscriptions={sold.id: sold}, keys={k.id: k for k in (stage.credential, restricted)}
+    )
+    await tell(stage.db, tables)
+    await stage.reconcile()
+    assert [(await stage.call(key=shared)).status_code for _ in range(4)] == [200, 200, 429, 429]
+    assert [(await stage.call()).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert await stage.plan() == []
 
 
 async def test_a_key_of_another_api_is_told_to_subscribe(stage: Stage) -> None:
