@@ -152,8 +152,7 @@ async def test_a_wrong_config_is_refused_in_kongs_words(
 
 
 async def test_what_the_double_does_not_run_it_does_not_take(kong: Kong) -> None:
-    for body in ({"name": "jwt"}, {"name": "request-transformer", "config": {"add": {"body": ["a:b"]}}}):
-        assert (await kong.admin("POST", "/plugins", body)).status == 501
+    assert (await kong.admin("POST", "/plugins", {"name": "jwt"})).status == 501
 
 
 async def test_forms_are_nested_like_json(kong: Kong) -> None:

@@ -65,6 +65,7 @@ async def test_a_lost_entry_is_still_counted_as_a_request(kong: Kong, upstream: 
         await kong.route("echo", upstream.port)
         queue = {"max_entries": 3, "max_batch_size": 3, "max_retry_delay": 0.05, "max_retry_time": 60}
         await kong.plugin("/services/echo", "http-log", **log_to(collector, queue=queue))
+        await kong.plugin("", "prometheus", status_code_metrics=True)
         for _ in range(10):
             await kong.get("/echo/x")
         metrics = (await kong.admin("GET", "/metrics")).body.decode()

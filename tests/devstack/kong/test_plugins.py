@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .conftest import Kong
-from .support import TinyServer, send
+from .support import TinyServer, send, send_raw
 
 
 @pytest.fixture
@@ -157,6 +157,132 @@ async def test_requests_are_rewritten(echo: Kong, upstream: TinyServer) -> None:
     names = ("x-old", "x-new", "x-absent", "x-id")
     assert [seen.header(name) for name in names] == [None, "old", None, "src"]
     assert [value for name, value in seen.headers if name.lower() == "x-more"] == ["1", "2"]
+
+
+BODY_CHANGES = {
+    "remove": {"body": ["secret"]},
+    "rename": {"body": ["old:new"]},
+    "replace": {"body": ["kept:$(headers.x_source)", "absent:1"]},
+    "add": {"body": ["kept:no", "more:2"]},
+    "append": {"body": ["list:b"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "sent", "received"),
+    [
+        (
+            "application/json",
+            '{"secret":1,"old":"o","kept":"k","list":["a"]}',
+            '{"kept":"src","list":["a","b"],"new":"o","more":"2"}',
+        ),
+        ("application/x-www-form-urlencoded", "secret=1&old=o&kept=k", "kept=src&new=o&more=2&list=b"),
+        ("application/json", "no json", "no json"),
+        ("text/plain", "secret=1", "secret=1"),
+    ],
+)
+async def test_bodies_are_rewritten(
+    echo: Kong, upstream: TinyServer, content_type: str, sent: str, received: str
+) -> None:
+    await echo.plugin("/services/echo", "request-transformer", **BODY_CHANGES)
+    headers = {"Content-Type": content_type, "X-Source": "src"}
+    assert (await send(echo.proxy_port, "POST", "/echo/x", headers=headers, body=sent)).status == 200
+    seen = upstream.seen[0]
+    assert seen.body.decode() == received
+    assert seen.header("content-length") == str(len(received))
+
+
+async def test_a_multipart_body_that_should_be_rewritten_is_refused(echo: Kong, upstream: TinyServer) -> None:
+    await echo.plugin("/services/echo", "request-transformer", **BODY_CHANGES)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert (await send(echo.proxy_port, "POST", "/echo/x", headers=headers, body="--x--")).status == 501
+    assert upstream.seen == []
+
+
+async def test_host_can_be_replaced_and_a_form_becomes_the_query_of_a_get(
+    echo: Kong, upstream: TinyServer
+) -> None:
+    config = {
+        "http_method": "GET",
+        "replace": {"headers": ["Host:other.example"]},
+        "add": {"headers": ["Host:no"]},
+    }
+    await echo.plugin("/services/echo", "request-transformer", **config)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    await send(echo.proxy_port, "POST", "/echo/x?a=1", headers=headers, body="b=2")
+    assert upstream.seen[0].line == "GET /x?a=1&b=2 HTTP/1.1"
+    assert [value for name, value in upstream.seen[0].headers if name.lower() == "host"] == ["other.example"]
+
+
+async def test_answers_are_rewritten_also_the_gateways_own(echo: Kong) -> None:
+    config = {
+        "remove": {"json": ["request_id"], "headers": ["X-Upstream"]},
+        "rename": {"headers": ["Server:X-Was"]},
+        "replace": {"headers": ["X-Upstream:again"], "json": ["message:no"]},
+        "add": {
+            "headers": ["X-Upstream:no", "X-New:1"],
+            "json": ["n:7", "b:true", "s:7"],
+            "json_types": ["number", "boolean"],
+        },
+        "append": {"headers": ["X-New:2"], "json": ["message:more"]},
+    }
+    await echo.plugin("/services/echo", "response-transformer", **config)
+    answer = await echo.get("/echo/x")
+    assert [value for name, value in answer.headers if name == "X-New"] == ["1", "2"]
+    assert (answer.header("x-was"), answer.header("x-upstream")) == ("echo-upstream", "again")
+    assert {name: answer.json()[name] for name in "nbs"} == {"n": 7, "b": True, "s": "7"}
+    await echo.plugin("/services/echo", "key-auth")
+    refused = await echo.get("/echo/x")
+    assert (refused.status, refused.header("x-new")) == (401, "1")
+    assert refused.json() == {"message": ["no", "more"], "n": 7, "b": True, "s": "7"}
+
+
+@pytest.mark.parametrize(
+    ("size", "chunked", "status"),
+    [(1024, False, 200), (1025, False, 413), (1024, True, 200), (1025, True, 413)],
+)
+async def test_a_large_body_is_refused_however_it_is_framed(
+    echo: Kong, upstream: TinyServer, size: int, *, chunked: bool, status: int
+) -> None:
+    await echo.plugin(
+        "/services/echo", "request-size-limiting", allowed_payload_size=1, size_unit="kilobytes"
+    )
+    body = "x" * size
+    framed = f"{size:x}\r\n{body}\r\n0\r\n\r\n" if chunked else body
+    length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(size)}
+    head = "".join(
+        f"{name}: {value}\r\n" for name, value in ({"Host": "a", "Connection": "close"} | length).items()
+    )
+    reply = await send_raw(echo.proxy_port, f"POST /echo/x HTTP/1.1\r\n{head}\r\n{framed}".encode())
+    assert (reply.status, len(upstream.seen)) == (status, int(status == 200))
+
+
+async def test_a_length_can_be_demanded(echo: Kong) -> None:
+    await echo.plugin("/services/echo", "request-size-limiting", require_content_length=True)
+    assert (await echo.get("/echo/x")).status == 411
+
+
+async def test_metrics_count_what_the_plugin_is_asked_to(echo: Kong) -> None:
+    async def metrics() -> str:
+        return (await echo.admin("GET", "/metrics")).body.decode()
+
+    await add_consumer(echo, "alice")
+    await echo.plugin("/services/echo", "key-auth")
+    await echo.get("/echo/x", apikey="alice")
+    assert "kong_http_requests_total" not in await metrics()
+    plugin = await echo.plugin("/services/echo", "prometheus", status_code_metrics=True)
+    await echo.get("/echo/x", apikey="alice")
+    await echo.must("PATCH", f"/plugins/{plugin['id']}", {"config": {"per_consumer": True}})
+    await echo.get("/echo/x", apikey="alice")
+    await echo.get("/echo/x", apikey="nobody")
+    await echo.get("/nowhere")
+    counted = [
+        line for line in (await metrics()).splitlines() if line.startswith("kong_http_requests_total{")
+    ]
+    labels = 'service="echo",route="echo-r",code="{}",source="{}",workspace="default",consumer="{}"'
+    wanted = [("200", "service", ""), ("200", "service", "alice"), ("401", "kong", "")]
+    assert counted == [f"kong_http_requests_total{{{labels.format(*each)}}} 1" for each in wanted]
+    assert "kong_bandwidth_bytes" not in await metrics()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import time
@@ -268,6 +269,20 @@ async def test_metrics_count_what_was_answered(replay: Replay) -> None:
     ] == recorded
     labels = 'service="prom",route="prom-r",direction="ingress",workspace="default",consumer=""'
     assert f"kong_bandwidth_bytes{{{labels}}} 97" in reply.body.decode()
+    assert families(reply.body.decode()) == {
+        line for line in families(load("190-admin-metrics").answer) if "kong_memory_" not in line
+    }
+    latency = (
+        'kong_upstream_latency_ms_bucket{service="prom",route="prom-r",workspace="default",le="60000"} 1'
+    )
+    assert latency in reply.body.decode().splitlines()
+
+
+def families(metrics: str) -> set[str]:
+    """What is measured, with its explanation, its type and the names of its labels."""
+    heads = {line for line in metrics.splitlines() if line.startswith("#")}
+    samples = (line.rsplit(" ", 1)[0] for line in metrics.splitlines() if not line.startswith("#"))
+    return heads | {re.sub(r'="[^"]*"', "", sample) for sample in samples}
 
 
 async def test_what_a_global_logger_sees(replay: Replay) -> None:

@@ -89,6 +89,25 @@ class Exchange:
     def upstream_uri(self) -> str:
         return f"{self.upstream_path}?{self.raw_query}" if self.raw_query else self.upstream_path
 
+    async def hold_body(self, limit: int) -> bool:
+        """Read the request's body, so that a try can be repeated and a chunked one gets a length.
+
+        False when it is longer than `limit`; then it is as if nothing had been read.
+        """
+        body = self.request.body if self.request else None
+        if self.body is not None or body is None or body.finished:
+            return self.body is None or len(self.body) <= limit
+        if body.length is not None and body.length > limit:
+            return False
+        held = bytearray()
+        async for piece in body.pieces():
+            held += piece
+            if len(held) > limit:
+                body.push_back(bytes(held))
+                return False
+        self.body = bytes(held)
+        return True
+
     def exit(self, status: int, body: bytes = b"", headers: list[tuple[str, str]] | None = None) -> None:
         """End the access phase with this answer. The first one stands."""
         if self.exited is None:

@@ -52,7 +52,7 @@ class Gateway:
         index = Index(self._store, delay_seconds=options.propagation_delay)
         node = Node(self._store, index, vault, metrics, lua, self._pool, options.state, workspace)
         self._plugins = make_plugins(node)
-        proxy = Proxy(index, Chain(self._plugins, index), Upstreams(index, self._pool), metrics)
+        proxy = Proxy(index, Chain(self._plugins, index), Upstreams(index, self._pool))
         self._ports = {"admin": options.admin_port, "proxy": options.proxy_port}
         self._proxy = HttpServer(proxy)
         info = Info(

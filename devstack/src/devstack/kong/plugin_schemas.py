@@ -248,14 +248,3 @@ def _rate_limiting_problem(config: Json) -> dict[str, Any]:
             said = f"failed conditional validation given value of field 'config.{condition}'"
             return {"@entity": [said], "config": problem}
     return {}
-
-
-def not_run(plugin: str, config: Json) -> str | None:
-    """What this config asks for that the double does not do. Taken silently, it would be a lie."""
-    if plugin not in ("request-transformer", "response-transformer"):
-        return None
-    part = "body" if plugin == "request-transformer" else "json"
-    for step in ("remove", "rename", "replace", "add", "append"):
-        if config[step].get(part):
-            return f"the double of Kong does not run {plugin}'s config.{step}.{part}"
-    return None

@@ -12,7 +12,6 @@ from devstack.kong.client import ClientGone, NameUnknown, Response, UpstreamErro
 from devstack.kong.exchange import Exchange, Exit, error_body
 from devstack.kong.headers import Headers
 from devstack.kong.index import Index
-from devstack.kong.metrics import Metrics
 from devstack.kong.paths import BadPath, escape, join_upstream, normalise
 from devstack.kong.server import Answer, Request
 from devstack.kong.upstream import VIA, Upstreams
@@ -30,11 +29,10 @@ _NGINX_MESSAGES = {
 class Proxy:
     """Serves the proxy port."""
 
-    def __init__(self, index: Index, chain: Chain, upstreams: Upstreams, metrics: Metrics) -> None:
+    def __init__(self, index: Index, chain: Chain, upstreams: Upstreams) -> None:
         self._index = index
         self._chain = chain
         self._upstreams = upstreams
-        self._metrics = metrics
 
     async def refuse(self, client_ip: str, problem: Malformed, answer: Answer) -> None:
         """Answer bytes that are no request. Global loggers see it, as they do in Kong."""
@@ -65,7 +63,8 @@ class Proxy:
         if exchange.route is None:
             self._chain.collect_global(exchange)
         else:
-            await _buffer_body(exchange, request.body)
+            if exchange.route["request_buffering"]:
+                await exchange.hold_body(BUFFERED)
             await self._chain.access(exchange)
         await self._answer(exchange, request, answer)
 
@@ -214,10 +213,9 @@ class Proxy:
         await answer.write(pending, last=True)
 
     def _account(self, exchange: Exchange) -> None:
-        """Count and log, while the last bytes are still held back: what was answered is always on record."""
+        """Log and count while the last bytes are still held back: what was answered is always on record."""
         if exchange.request is not None:
             exchange.request_bytes = exchange.request.head.size + exchange.request.body.received
-        self._metrics.count(exchange)
         self._chain.log(exchange)
 
 
@@ -241,21 +239,6 @@ def _exchange(request: Request) -> Exchange:
         started=time.time(),
         clock=time.monotonic(),
     )
-
-
-async def _buffer_body(exchange: Exchange, body: Body) -> None:
-    """Small bodies are read first, so that a try can be repeated and a chunked one gets a length."""
-    if body.finished or (exchange.route is not None and not exchange.route["request_buffering"]):
-        return
-    if body.length is not None and body.length > BUFFERED:
-        return
-    held = bytearray()
-    async for piece in body.pieces():
-        held += piece
-        if len(held) > BUFFERED:
-            body.push_back(bytes(held))
-            return
-    exchange.body = bytes(held)
 
 
 def _failed(exchange: Exchange, error: UpstreamError) -> None:

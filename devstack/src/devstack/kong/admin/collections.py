@@ -28,7 +28,6 @@ from devstack.kong.plugin_schemas import (
     PROTOCOLS,
     config_field,
     entity_problem,
-    not_run,
 )
 from devstack.kong.store import Store, Taken
 
@@ -154,9 +153,6 @@ class Collections:
             problems = entity_problem(entity["name"], entity["config"])
         if problems:
             raise schema_violation(problems)
-        unable = not_run(entity["name"], entity["config"]) if spec.kind == "plugins" else None
-        if unable:
-            raise Refused(501, {"message": unable})
         return entity
 
     def _with_ids(self, spec: Entity, given: Json) -> Json:

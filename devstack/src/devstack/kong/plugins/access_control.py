@@ -64,12 +64,10 @@ class RequestSizeLimiting(Plugin):
     async def access(self, exchange: Exchange, instance: Instance) -> None:
         config = instance.config
         allowed = config["allowed_payload_size"] * _UNITS[config["size_unit"]]
-        if exchange.body is not None:
-            length: int | None = len(exchange.body)
-        else:
-            sent = exchange.headers.get("content-length")
-            length = int(sent) if sent else None
-        if length is not None and length > allowed:
-            exchange.error(413, "Request size limit exceeded")
-        elif length is None and config["require_content_length"]:
+        sent = exchange.headers.get("content-length")
+        if sent is None and config["require_content_length"]:
             exchange.error(411, "A valid Content-Length header is required")
+            return
+        fits = int(sent) <= allowed if sent else await exchange.hold_body(allowed)
+        if not fits:
+            exchange.error(413, "Request size limit exceeded")

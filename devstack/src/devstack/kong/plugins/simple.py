@@ -80,6 +80,9 @@ class CorrelationId(Plugin):
 
 
 class Prometheus(Plugin):
-    """Counting is always on; the plugin is taken as config only."""
+    """Counts, before any logger runs, what its config asks for."""
 
     name = "prometheus"
+
+    def log(self, exchange: Exchange, instance: Instance) -> None:
+        self.node.metrics.count(exchange, instance.config)
