@@ -169,11 +169,29 @@ local function add_lifecycle_headers(response)
   end
 end
 
+-- Where the plan names a header (consumer tag units:<name>), the provider says in it what the call was worth. It goes into
+-- the log entry, where metering reads it, and no further. Anything but a whole number says nothing.
+local MAX_UNITS = 1000000000
+
+local function take_units(response)
+  local consumer = kong.client.get_consumer()
+  local name = tag_value(consumer and consumer.tags, "units:")
+  if not name then
+    return
+  end
+  local reported = response.get_header(name)
+  response.clear_header(name)
+  if reported and reported:find("^%d+$") and response.get_source() == "service" then
+    kong.log.set_serialize_value("usage_units", math.min(tonumber(reported), MAX_UNITS))
+  end
+end
+
 return function()
   local response = kong.response
   local request_id = ngx.var.kong_request_id or ""
   add_marketplace_headers(response, request_id)
   add_lifecycle_headers(response)
+  take_units(response)
 
   local status = response.get_status()
   if response.get_source() == "service" or status < 400 then

@@ -79,6 +79,21 @@ local function introduce_caller()
   end
 end
 
+-- What rate-limiting has written so far: pre_header_filter takes away what the provider adds to it.
+local LIMITS = { "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset" }
+for _, window in ipairs({ "Second", "Minute", "Hour", "Day", "Month", "Year" }) do
+  LIMITS[#LIMITS + 1] = "X-RateLimit-Limit-" .. window
+  LIMITS[#LIMITS + 1] = "X-RateLimit-Remaining-" .. window
+end
+
+local function remember_limits()
+  local limits = {}
+  for _, name in ipairs(LIMITS) do
+    limits[name] = ngx.header[name]
+  end
+  kong.ctx.shared.marketplace_limits = limits
+end
+
 return function()
   if kong.ctx.shared.marketplace_refusal == "sunset" then
     return kong.response.exit(410, { message = "This version has been switched off" })
@@ -90,4 +105,5 @@ return function()
     return kong.response.exit(401, { message = "Expired authentication credentials" })
   end
   introduce_caller()
+  remember_limits()
 end

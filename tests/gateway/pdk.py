@@ -88,6 +88,7 @@ class Exchange:
         self.lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
         table = self.lua.table_from
         self.shared = self.lua.table()
+        self.logged: dict[str, Any] = {}
         self.plugin = self.lua.table()
         self.arg = self.lua.table()
         kong = table(
@@ -98,6 +99,7 @@ class Exchange:
                 ),
                 "client": table({"get_consumer": self._consumer, "get_credential": self._credential}),
                 "router": table({"get_service": lambda: self._tagged(self.service_tags)}),
+                "log": table({"set_serialize_value": self.logged.__setitem__}),
                 "vault": table({"get": self._secret}),
                 "ctx": table({"shared": self.shared, "plugin": self.plugin}),
                 "response": table(
@@ -121,6 +123,7 @@ class Exchange:
             {
                 "var": table({"kong_request_id": self.request_id}),
                 "arg": self.arg,
+                "header": table(dict(self.response_headers)),
                 "time": lambda: int(NOW),
                 "encode_base64": lambda data, _: (
                     base64.b64encode(data.encode("latin-1")).decode().rstrip("=")

@@ -67,6 +67,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.heads: list[str] = []
+        self.headers: dict[str, str] = {}
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -85,7 +86,9 @@ class Upstream:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self.heads.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            sent = {"Content-Length": "2", "Connection": "close", **self.headers}
+            head = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+            writer.write(f"HTTP/1.1 200 OK\r\n{head}\r\nok".encode())
             await writer.drain()
         finally:
             writer.close()

@@ -28,7 +28,7 @@ def derive(*parts: str) -> str:
     return an_id("/".join(parts))
 
 
-LUA = LuaSource("-- pre", "-- post", "-- header", "-- body", {"request.uri": "return nil"})
+LUA = LuaSource("-- pre", "-- pre header", "-- post", "-- header", "-- body", {"request.uri": "return nil"})
 
 
 def an_edge(**overrides: Any) -> Edge:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -163,6 +165,29 @@ async def test_a_reached_quota_stops_until_its_period_ends_by_itself(stage: Stag
     stage.clock.set(quota.until)
     await stage.reconcile()
     assert (await stage.call()).status_code == 200
+
+
+async def test_the_providers_answer_reports_units_and_cannot_speak_for_the_gateway(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.subscription = replace(stage.subscription, phases=(a_phase(units_header="x-rows"),))
+    log = tmp_path / "log"
+    stage.gateway = replace(stage.gateway, edge=replace(stage.gateway.edge, file_log_path=str(log)))
+    stage.upstream.headers = {
+        "X-Rows": "12", "X-Error-Code": "QUOTA_EXCEEDED", "X-RateLimit-Remaining-Day": "0",
+        "X-RateLimit-Limit-Day": "1",        "X-RateLimit-Remaining-Minute": "0", "X-Request-Id": "theirs",
+    }  # fmt: skip
+    await stage.set_up()
+    answer = await stage.call()
+    assert (answer.status_code, answer.headers["X-RateLimit-Limit"], answer.headers["X-RateLimit-Remaining"]) == (
+        200, "60", "59"
+    )  # fmt: skip
+    assert answer.headers["X-RateLimit-Remaining-Minute"] == "59"
+    assert not {"x-rows", "x-error-code", "x-ratelimit-remaining-day"} & {n.lower() for n in answer.headers}
+    assert answer.headers["X-Request-Id"] == answer.headers["X-Kong-Request-Id"]
+    (entry,) = [json.loads(line) for line in log.read_text().splitlines()]
+    assert entry["usage_units"] == 12
+    assert await stage.plan() == []
 
 
 async def test_the_rate_limit_holds_and_says_when_to_come_back(stage: Stage) -> None:

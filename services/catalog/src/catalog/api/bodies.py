@@ -326,6 +326,7 @@ class PlanOut(BaseModel):
     first_period_allowance: str
     rate_limits: dict[str, int | None]
     trial_days: int
+    units_header: str | None
 
     @classmethod
     def of(cls, plan: Plan) -> Self:

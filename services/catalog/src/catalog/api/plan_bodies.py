@@ -70,6 +70,7 @@ class PlanCreate(Body):
     first_period_allowance: Allowance | None = None
     rate_limits: RateLimitsIn = RateLimitsIn()
     trial_days: Whole = 0
+    units_header: Annotated[str, StringConstraints(max_length=64, to_lower=True)] | None = None
     requires_approval: bool = False
 
     def terms(self) -> Terms:
@@ -85,6 +86,7 @@ class PlanCreate(Body):
             first_period_allowance=self.first_period_allowance or default_allowance(self.fixed_fee),
             rate_limits=RateLimits(**self.rate_limits.model_dump()),
             trial_days=self.trial_days,
+            units_header=self.units_header,
         )
 
 

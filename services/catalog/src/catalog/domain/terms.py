@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog.domain.currencies import CURRENCIES
 from catalog.domain.errors import BadTerms
+from catalog.domain.headers import header_name
 
 MAX_AMOUNT = 1_000_000_000_00
 MAX_REQUESTS = 1_000_000_000_000
@@ -77,6 +78,7 @@ class Terms:
     first_period_allowance: Allowance = Allowance.FULL
     rate_limits: RateLimits = RateLimits()
     trial_days: int = 0
+    units_header: str | None = None  # of the provider's answers: how many units a call was, in lower case
 
     def to_wire(self) -> dict[str, Any]:
         """The terms as events, tables and answers carry them: decimals as text, only the model's fields."""
@@ -91,6 +93,7 @@ class Terms:
             "first_period_allowance": str(self.first_period_allowance),
             "rate_limits": {f.name: getattr(self.rate_limits, f.name) for f in fields(RateLimits)},
             "trial_days": self.trial_days,
+            "units_header": self.units_header,
         }
 
 
@@ -105,6 +108,11 @@ def checked_terms(terms: Terms) -> Terms:
     _check_range(terms.fixed_fee, MAX_AMOUNT, field="fixed_fee")
     _check_range(terms.included_requests, MAX_REQUESTS, field="included_requests")
     _check_range(terms.trial_days, 365, field="trial_days")
+    if terms.units_header is not None and header_name(terms.units_header) != terms.units_header:
+        raise BadTerms(
+            "The header that reports units is a name of your own in lower case, such as x-tokens-used.",
+            field="units_header",
+        )
     if terms.quota is not None:
         _check_range(terms.quota, MAX_REQUESTS, field="quota", low=1)
         if terms.quota < terms.included_requests:

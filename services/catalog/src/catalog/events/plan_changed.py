@@ -53,6 +53,7 @@ class TermsInEvent(BaseModel):
     first_period_allowance: Literal["full", "prorated"]
     rate_limits: RateLimitsInEvent
     trial_days: int
+    units_header: str | None
 
 
 class PlanChanged(Event, topic="catalog.plan.v1", type="plan.changed", key="plan_id"):
@@ -104,6 +105,7 @@ class PlanChanged(Event, topic="catalog.plan.v1", type="plan.changed", key="plan
             "first_period_allowance": "prorated",
             "rate_limits": {"second": 10, "minute": 300, "hour": 10_000, "day": 100_000},
             "trial_days": 0,
+            "units_header": "x-tokens-used",
         }
         return cls(
             plan_id=UUID("01900000-0000-7000-8000-000000000041"),

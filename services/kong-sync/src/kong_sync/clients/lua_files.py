@@ -17,6 +17,7 @@ def read_lua(folder: Path, *, problem_base: str, portal_url: str) -> LuaSource:
 
     return LuaSource(
         pre_access=text("pre_access"),
+        pre_header_filter=text("pre_header_filter"),
         post_access=text("post_access"),
         header_filter=text("header_filter"),
         body_filter=text("body_filter"),

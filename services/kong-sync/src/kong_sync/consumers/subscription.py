@@ -34,6 +34,7 @@ class Terms(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     rate_limits: RateLimits = RateLimits()
+    units_header: str | None = None
 
 
 class PhaseIn(BaseModel):
@@ -48,7 +49,10 @@ class PhaseIn(BaseModel):
     @property
     def phase(self) -> Phase:
         """As a value."""
-        return Phase(str(self.plan_version_id), self.since, self.until, self.terms.rate_limits.limits)
+        terms = self.terms
+        return Phase(
+            str(self.plan_version_id), self.since, self.until, terms.rate_limits.limits, terms.units_header
+        )
 
 
 class SubscriptionEvent(Incoming, topic="subscriptions.subscription.v1"):

@@ -105,6 +105,7 @@ def _phase_json(phase: Phase) -> dict[str, Any]:
         "since": phase.since.isoformat(),
         "until": phase.until.isoformat() if phase.until else None,
         "limits": asdict(phase.limits),
+        "units_header": phase.units_header,
     }
 
 
@@ -115,4 +116,5 @@ def _phase(stored: dict[str, Any]) -> Phase:
         datetime.fromisoformat(stored["since"]),
         datetime.fromisoformat(until) if until else None,
         Limits(**stored["limits"]),
+        stored.get("units_header"),  # copies of before it was told have none
     )

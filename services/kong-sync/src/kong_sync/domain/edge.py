@@ -16,6 +16,7 @@ class LuaSource:
     """The functions that are attached to our services, as text."""
 
     pre_access: str
+    pre_header_filter: str
     post_access: str
     header_filter: str
     body_filter: str
@@ -24,7 +25,13 @@ class LuaSource:
     @property
     def release(self) -> str:
         """Changes with any of the functions; stands in the tags, so that a new release is an ordinary plan."""
-        texts = [self.pre_access, self.post_access, self.header_filter, self.body_filter]
+        texts = [
+            self.pre_access,
+            self.pre_header_filter,
+            self.post_access,
+            self.header_filter,
+            self.body_filter,
+        ]
         texts += [f"{name}={code}" for name, code in sorted(self.log_fields.items())]
         return hashlib.sha256("\x00".join(texts).encode()).hexdigest()[:8]
 

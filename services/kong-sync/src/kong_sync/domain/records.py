@@ -65,6 +65,7 @@ class Phase:
     since: datetime
     until: datetime | None
     limits: Limits
+    units_header: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

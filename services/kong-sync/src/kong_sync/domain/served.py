@@ -119,7 +119,8 @@ def _route(edge: Edge, api: Api, version: ApiVersion, *, part: str, path: str) -
 def guards(edge: Edge, part: str, owner: Owner, service_id: str, *, group: str) -> Iterator[Entity]:
     """Only the members of `group` get through to the service, and every refusal is a problem detail."""
     lua = edge.lua
-    yield edge.plugin("pre-function", part, owner, {"access": [lua.pre_access]}, service=service_id)
+    before = {"access": [lua.pre_access], "header_filter": [lua.pre_header_filter]}
+    yield edge.plugin("pre-function", part, owner, before, service=service_id)
     after = {
         "access": [lua.post_access],
         "header_filter": [lua.header_filter],

@@ -91,6 +91,7 @@ def _consumer(
         f"api:{subscription.api_id}",
         f"provider:{subscription.provider_id}",
         f"mode:{holder.mode}",
+        *((f"units:{phase.units_header}",) if phase and phase.units_header else ()),
         *_stop_tags(stop),
     )
     consumer = edge.entity(Kind.CONSUMER, part, owner, holder.names, tags=tags)
