@@ -9,6 +9,7 @@ import httpx
 
 from common.db import Database
 from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.entities import Entity
 from kong_sync.domain.records import Tables
 from kong_sync.domain.report import PassReport
 from kong_sync.usecases.plan_changes import plan_changes
@@ -54,6 +55,9 @@ class Stage:
     async def set_up(self) -> PassReport:
         await tell(self.db, self.tables)
         return await self.reconcile()
+
+    async def desired(self) -> tuple[Entity, ...]:
+        return (await plan_changes(self.db, self.gateway, now=self.clock.now(), generation="x")).desired
 
     async def plan(self) -> list[str]:
         planned = await plan_changes(self.db, self.gateway, now=self.clock.now(), generation="x")

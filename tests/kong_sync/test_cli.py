@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
+from dataclasses import replace
 
 from kong_sync.settings import Settings
 from tests.kong_sync.conftest import ROOT
@@ -44,6 +46,28 @@ async def test_plan_says_2_until_apply_made_it_equal(stage: Stage, settings: Set
     assert (status, output.splitlines()[-1]) == (0, "applied")
     assert (await stage.call()).status_code == 200
     assert await run(settings, "plan") == (0, "Equal.\n")
+
+
+async def test_drift_says_2_until_a_pass_mended_it(stage: Stage, settings: Settings) -> None:
+    await stage.set_up()
+    assert await run(settings, "drift") == (0, "No drift.\n")
+    service = next(e for e in await stage.desired() if e.kind == "services" and e.owner.concern == "api")
+    await stage.gateway.admin.put(replace(service, fields={**service.fields, "read_timeout": 1}))
+    status, output = await run(settings, "drift")
+    assert status == 2
+    assert output.splitlines() == [
+        f"api {stage.api.id} ({service.label})",
+        f"  ~ services {service.label} {service.id}  edited",
+        "      read_timeout: 1 -> 60000",
+        "1 differ from what was written, 0 are not ours.",
+    ]
+    status, output = await run(settings, "drift", "--json")
+    assert (status, json.loads(output)["by_kind"]) == (2, {"edited": 1})
+    status, output = await run(settings, "plan", "--json")
+    (change,) = json.loads(output)["changes"]
+    assert (status, change["fields"]) == (2, ["read_timeout"])
+    assert (await run(settings, "apply"))[0] == 0
+    assert (await run(settings, "drift"))[0] == 0
 
 
 async def test_a_gateway_that_does_not_answer_is_1(settings: Settings) -> None:

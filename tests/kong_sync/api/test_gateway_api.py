@@ -40,9 +40,7 @@ async def test_a_dry_run_writes_nothing_and_an_applied_one_everything(
     assert diff == {"equal": True, "changes": [], "withheld": []}
 
 
-async def test_a_diff_names_fields_and_never_values(
-    client: AsyncClient, stage: Stage, admin: dict[str, str]
-) -> None:
+async def test_a_diff_holds_no_digest(client: AsyncClient, stage: Stage, admin: dict[str, str]) -> None:
     await tell(stage.db, stage.tables)
     answer = await client.get("/v1/gateway/diff", headers=admin)
     assert stage.credential.sha256 not in answer.text
@@ -50,7 +48,47 @@ async def test_a_diff_names_fields_and_never_values(
     assert change == {
         "action": "create", "kind": "key-auths", "id": stage.credential.id, "name": stage.credential.id,
         "concern": "subscription", "owner_id": stage.subscription.id, "fields": [],
+        "differences": [],
     }  # fmt: skip
+
+
+async def test_a_hand_edit_is_shown_as_drift_and_as_what_a_pass_would_change(
+    client: AsyncClient, stage: Stage, admin: dict[str, str]
+) -> None:
+    await stage.set_up()
+    nothing = (await client.get("/v1/gateway/drift", headers=admin)).json()
+    assert nothing == {"drifted": False, "total": 0, "by_kind": {}, "items": []}
+    digest = "f" * 64
+    credential = next(e for e in await stage.desired() if e.id == stage.credential.id)
+    await stage.gateway.admin.put(replace(credential, fields={**credential.fields, "key": digest}))
+    answer = await client.get("/v1/gateway/drift", headers=admin)
+    shown = [{"path": "key", "wanted": f"{stage.credential.sha256[:6]}…", "found": "ffffff…"}]
+    assert answer.json() == {
+        "drifted": True, "total": 1, "by_kind": {"edited": 1},
+        "items": [
+            {
+                "drift": "edited", "ours": True, "kind": "key-auths", "id": credential.id, "name": credential.id,
+                "concern": "subscription", "owner_id": stage.subscription.id, "differences": shown,
+            }
+        ],
+    }  # fmt: skip
+    diff = await client.get("/v1/gateway/diff", headers=admin)
+    (change,) = diff.json()["changes"]
+    assert (change["action"], change["fields"], change["differences"]) == ("update", ["key"], shown)
+    for text in (answer.text, diff.text):
+        assert stage.credential.sha256 not in text
+        assert digest not in text
+
+
+async def test_a_long_list_of_drift_is_counted_whole_and_cut(
+    client: AsyncClient, stage: Stage, admin: dict[str, str]
+) -> None:
+    await stage.set_up()
+    ours = [e for e in await stage.desired() if e.owner.concern == "subscription" and e.kind != "consumers"]
+    for entity in ours:
+        await stage.gateway.admin.delete(entity)
+    found = (await client.get("/v1/gateway/drift?limit=1", headers=admin)).json()
+    assert (found["total"], found["by_kind"], len(found["items"])) == (len(ours), {"missing": len(ours)}, 1)
 
 
 async def test_the_status_tells_node_progress_and_last_pass(
@@ -95,6 +133,7 @@ async def test_an_api_that_is_not_live_is_its_providers_business(
     [
         ("GET", "/v1/gateway/status"),
         ("GET", "/v1/gateway/diff"),
+        ("GET", "/v1/gateway/drift"),
         ("POST", "/v1/gateway/reconcile"),
         ("POST", "/v1/admin/republish"),
     ],

@@ -12,15 +12,19 @@ from common.clock import SystemClock
 from common.db import Database
 from common.ids import new_id
 from common.log import configure_logging
+from kong_sync.api.schemas import DiffOut, DriftOut
 from kong_sync.clients.errors import KongRejected, KongUnavailable
 from kong_sync.clients.front_door_file import read_front_door
 from kong_sync.clients.gateway import Gateway
-from kong_sync.domain.diff import Action, Change
+from kong_sync.domain.diff import Change
+from kong_sync.domain.display import Line, Tone, show_changes, show_drift
+from kong_sync.domain.drift import Drift
 from kong_sync.domain.errors import FrontDoorInvalid
 from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.settings import Settings
 from kong_sync.usecases.bootstrap import bootstrap as put_front_door
+from kong_sync.usecases.find_drift import find_drift
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 
@@ -33,11 +37,15 @@ T = TypeVar("T")
 _EQUAL, _FAILED, _DIFFERS = 0, 1, 2
 _PATIENCE_SECONDS = 30.0
 _COLOURS = {
-    Action.CREATE: typer.colors.GREEN,
-    Action.UPDATE: typer.colors.YELLOW,
-    Action.DELETE: typer.colors.RED,
+    Tone.HEADING: None,
+    Tone.ADDED: typer.colors.GREEN,
+    Tone.CHANGED: typer.colors.YELLOW,
+    Tone.REMOVED: typer.colors.RED,
+    Tone.WITHHELD: typer.colors.MAGENTA,
+    Tone.FOREIGN: typer.colors.CYAN,
 }
 ConfirmDeletes = Annotated[bool, typer.Option(help="Also removals that no row of ours explains.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines: the body that the API answers with.")]
 
 
 @app.callback()
@@ -47,7 +55,7 @@ def begin() -> None:
 
 
 @app.command()
-def plan(*, confirm_deletes: ConfirmDeletes = False) -> None:
+def plan(*, confirm_deletes: ConfirmDeletes = False, as_json: AsJson = False) -> None:
     """Print what would be written. Exit status: 0 equal, 2 differs, 1 the gateway does not answer."""
 
     async def work(db: Database, gateway: Gateway) -> Plan:
@@ -57,8 +65,32 @@ def plan(*, confirm_deletes: ConfirmDeletes = False) -> None:
         return planned.plan
 
     found = _run(work)
-    _print_plan(found)
+    if as_json:
+        typer.echo(DiffOut.of(found).model_dump_json(indent=2))
+    else:
+        _print_plan(found)
     raise typer.Exit(_EQUAL if found.empty else _DIFFERS)
+
+
+@app.command()
+def drift(*, as_json: AsJson = False) -> None:
+    """Print what somebody changed in the gateway. Exit status: 0 nothing, 2 something, 1 it does not answer."""
+
+    async def work(db: Database, gateway: Gateway) -> list[Drift]:
+        return await find_drift(db, gateway, now=SystemClock().now())
+
+    found = _run(work)
+    if as_json:
+        typer.echo(DriftOut.of(found, at_most=len(found)).model_dump_json(indent=2))
+    else:
+        _print(show_drift(found))
+        mended = sum(one.ours for one in found)
+        typer.echo(
+            f"{mended} differ from what was written, {len(found) - mended} are not ours."
+            if found
+            else "No drift."
+        )
+    raise typer.Exit(_DIFFERS if found else _EQUAL)
 
 
 @app.command()
@@ -89,7 +121,7 @@ def bootstrap() -> None:
         return await put_front_door(gateway, document)
 
     changes = _run(work, settings)
-    _print_changes(changes)
+    _print(show_changes(changes))
     typer.echo(f"The front door is up: {len(changes)} changes.")
 
 
@@ -114,9 +146,8 @@ def _run(work: Callable[[Database, Gateway], Awaitable[T]], settings: Settings |
 
 
 def _print_plan(plan: Plan) -> None:
-    _print_changes(plan.changes)
-    for change in plan.withheld:
-        typer.secho(f"withheld: {change}", fg=typer.colors.MAGENTA)
+    _print(show_changes(plan.changes))
+    _print(show_changes(plan.withheld, withheld=True))
     if plan.withheld:
         typer.echo(
             f"{len(plan.withheld)} removals that no row of ours explains; --confirm-deletes makes them."
@@ -124,9 +155,10 @@ def _print_plan(plan: Plan) -> None:
     typer.echo("Equal." if plan.empty else f"{len(plan.changes)} changes.")
 
 
-def _print_changes(changes: Iterable[Change]) -> None:
-    for change in changes:
-        typer.secho(str(change), fg=_COLOURS[change.action])
+def _print(lines: Iterable[Line]) -> None:
+    """A line each; without colours where the output is no terminal."""
+    for line in lines:
+        typer.secho(line.text, fg=_COLOURS[line.tone], bold=line.tone is Tone.HEADING)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from common.http.auth import Member, PlatformAdmin
 from common.http.clock import ClockDep
@@ -16,6 +16,7 @@ from common.ids import new_id
 from kong_sync.api.schemas import (
     ApiProgressOut,
     DiffOut,
+    DriftOut,
     LastPassOut,
     NodeOut,
     ReconcileIn,
@@ -28,6 +29,7 @@ from kong_sync.db import passes, progress
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.errors import ApiUnknown, ReconcileBusy
 from kong_sync.domain.report import Outcome
+from kong_sync.usecases.find_drift import find_drift
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 from kong_sync.usecases.say_node import say_node
@@ -62,6 +64,15 @@ async def get_diff(_: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep, clock
     """What a reconcile would write now."""
     planned = await plan_changes(db, gateway, now=clock.now(), generation=new_id().hex)
     return DiffOut.of(planned.plan)
+
+
+@router.get("/drift", responses=error_responses(KongUnavailable))
+async def get_drift(
+    _: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep, clock: ClockDep,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most so many items.")] = 1_000,
+) -> DriftOut:  # fmt: skip
+    """What somebody changed in Kong: hand edits and deletes, leftovers, and what hangs on our entities."""
+    return DriftOut.of(await find_drift(db, gateway, now=clock.now()), at_most=limit)
 
 
 @router.post("/reconcile", responses=error_responses(KongUnavailable, ReconcileBusy))

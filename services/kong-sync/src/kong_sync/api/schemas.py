@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,12 +12,27 @@ from pydantic import BaseModel, Field
 from kong_sync.db.passes import LastPass
 from kong_sync.db.progress import Told
 from kong_sync.domain.diff import Change
+from kong_sync.domain.difference import Difference, Shown, differences_of
+from kong_sync.domain.drift import Drift, DriftKind
 from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import PassReport
 
 
+class DifferenceOut(BaseModel):
+    """One field that differs. Values are shown as far as they are no secret, long ones by their beginning."""
+
+    path: str
+    wanted: Shown
+    found: Shown
+
+    @classmethod
+    def of(cls, difference: Difference) -> DifferenceOut:
+        """As a body."""
+        return cls.model_validate(difference, from_attributes=True)
+
+
 class ChangeOut(BaseModel):
-    """One write: what happens to which entity, and which fields differ. Values are left out: keys stand in some."""
+    """One write: what happens to which entity, and which fields an update changes."""
 
     action: str
     kind: str
@@ -24,6 +41,7 @@ class ChangeOut(BaseModel):
     concern: str
     owner_id: str | None
     fields: list[str]
+    differences: list[DifferenceOut] = []
 
     @classmethod
     def of(cls, change: Change) -> ChangeOut:
@@ -32,6 +50,7 @@ class ChangeOut(BaseModel):
         return cls(
             action=change.action, kind=entity.kind, id=UUID(entity.id), name=entity.label,
             concern=entity.owner.concern, owner_id=entity.owner.id or None, fields=list(change.fields),
+            differences=[DifferenceOut.of(difference) for difference in differences_of(change)],
         )  # fmt: skip
 
 
@@ -50,6 +69,46 @@ class DiffOut(BaseModel):
             changes=[ChangeOut.of(change) for change in plan.changes],
             withheld=[ChangeOut.of(change) for change in plan.withheld],
         )
+
+
+class DriftItemOut(BaseModel):
+    """One entity that is not as we left it, or that somebody else hung on one of ours."""
+
+    drift: DriftKind
+    ours: bool = Field(description="The next full pass mends it; all else is reported and never touched.")
+    kind: str
+    id: UUID
+    name: str
+    concern: str
+    owner_id: str | None
+    differences: list[DifferenceOut]
+
+    @classmethod
+    def of(cls, drift: Drift) -> DriftItemOut:
+        """As a body."""
+        entity = drift.entity
+        return cls(
+            drift=drift.kind, ours=drift.ours, kind=entity.kind, id=UUID(entity.id), name=entity.label,
+            concern=entity.owner.concern, owner_id=entity.owner.id or None,
+            differences=[DifferenceOut.of(difference) for difference in drift.differences],
+        )  # fmt: skip
+
+
+class DriftOut(BaseModel):
+    """What differs although no wish has changed. `items` are the first of `total`."""
+
+    drifted: bool
+    total: int
+    by_kind: dict[DriftKind, int]
+    items: list[DriftItemOut]
+
+    @classmethod
+    def of(cls, found: Sequence[Drift], *, at_most: int) -> DriftOut:
+        """As a body."""
+        return cls(
+            drifted=bool(found), total=len(found), by_kind=Counter(drift.kind for drift in found),
+            items=[DriftItemOut.of(drift) for drift in found[:at_most]],
+        )  # fmt: skip
 
 
 class ReconcileIn(BaseModel):

@@ -59,7 +59,7 @@ class KongAdmin:
         return await self._call("GET", "/")
 
     async def dump(self, tags: Sequence[str]) -> dict[Kind, list[dict[str, Any]]]:
-        """Every entity that carries all of `tags`, by kind."""
+        """Every entity that carries all of `tags`, by kind; without tags simply every entity."""
         found = await asyncio.gather(*(self._list(kind, tags) for kind in Kind))
         return dict(zip(Kind, found, strict=True))
 
@@ -80,7 +80,9 @@ class KongAdmin:
 
     async def _list(self, kind: Kind, tags: Sequence[str]) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        parameters: dict[str, str | int] = {"size": _PAGE, "tags": ",".join(tags)}
+        parameters: dict[str, str | int] = {"size": _PAGE}
+        if tags:
+            parameters["tags"] = ",".join(tags)
         while True:
             page = await self._call("GET", f"/{kind}", parameters=parameters)
             found += page["data"]

@@ -22,11 +22,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write to Kong. `fields` names what differs in an update."""
+    """One write to Kong. In an update `fields` names what differs from `present`, the entity as it stands in Kong."""
 
     action: Action
     entity: Entity
     fields: tuple[str, ...] = ()
+    present: Entity | None = None
 
     @property
     def gives_access(self) -> bool:
@@ -83,7 +84,7 @@ def _changes(wanted: Entity, present: Entity | None) -> Iterator[Change]:
         yield Change(Action.DELETE, present)
         yield Change(Action.CREATE, wanted)
     else:
-        yield Change(Action.UPDATE, wanted, differing)
+        yield Change(Action.UPDATE, wanted, differing, present)
 
 
 def _level(entity: Entity) -> str:
