@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Protocol
 
 import httpx
 
@@ -15,18 +16,36 @@ from kong_sync.domain.report import PassReport
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 from tests.gateway.keys import a_key as a_key_text
-from tests.kong_sync.double import Double, Upstream
 from tests.kong_sync.factories import a_key, a_subscription, a_version, an_api, an_id, some_tables
 from tests.kong_sync.market import tell
 from tests.support.clock import FixedClock
 from tests.support.outbox import outbox_events
 
 
+class Kong(Protocol):
+    """The gateway double, or a real Kong."""
+
+    @property
+    def admin_url(self) -> str: ...
+
+    @property
+    def proxy_url(self) -> str: ...
+
+
+class Upstream(Protocol):
+    """A provider's server, as Kong reaches it, and the heads of the requests that it got."""
+
+    heads: list[str]
+
+    @property
+    def url(self) -> str: ...
+
+
 class Stage:
     """A marketplace of one API with one subscription, its gateway and its provider's server."""
 
     def __init__(
-        self, db: Database, gateway: Gateway, clock: FixedClock, double: Double, upstream: Upstream
+        self, db: Database, gateway: Gateway, clock: FixedClock, double: Kong, upstream: Upstream
     ) -> None:
         self.db, self.gateway, self.clock, self.double, self.upstream = db, gateway, clock, double, upstream
         name = gateway.edge.namespace  # ids and slugs are of this test alone: all tests share one gateway

@@ -1,0 +1,135 @@
+"""One pass puts a marketplace into a Kong that others use too, the next has nothing to do, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from common.db import Database
+from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.report import Outcome
+from tests.kong_contract.corner import Corner, until
+from tests.kong_contract.listener import Listener
+from tests.kong_contract.market import gateway_of
+from tests.kong_contract.operator import Operator
+from tests.kong_sync.factories import some_tables
+from tests.kong_sync.market import tell
+from tests.kong_sync.stage import Stage
+from tests.support.clock import FixedClock
+
+
+@pytest.fixture
+def service() -> str:
+    return "kong_sync"
+
+
+@pytest.fixture
+async def gateway(corner: Corner, sink: Listener) -> AsyncIterator[Gateway]:
+    made = gateway_of(corner, sink)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def stage(
+    worker_db: Database, gateway: Gateway, clock: FixedClock, corner: Corner, upstream: Listener
+) -> Stage:
+    return Stage(worker_db, gateway, clock, corner.target, upstream)
+
+
+@pytest.fixture
+async def operator(corner: Corner, upstream: Listener) -> Operator:
+    made = Operator(corner, upstream)
+    await made.set_up()
+    return made
+
+
+async def settled(stage: Stage, corner: Corner, path: str, *, status: int) -> dict[str, Any]:
+    """The parsed answer to a call with the subscription's key, once every worker gives it."""
+    answer = await corner.settled(f"/{stage.slug}{path}", [("X-API-Key", stage.key)], status=status)
+    return dict(answer.json()) if status != 200 else {}
+
+
+async def test_after_one_pass_the_key_works_and_the_second_plan_is_empty(
+    stage: Stage, corner: Corner, operator: Operator
+) -> None:
+    before = await operator.picture()
+    report = await stage.set_up()
+    assert (report.outcome, report.failures, report.canary_seen) == (Outcome.APPLIED, {}, True)
+    assert await stage.plan() == []
+    assert (await stage.reconcile()).outcome is Outcome.EQUAL
+    assert [(await stage.call()).status_code for _ in range(4)] == [200] * 4  # live means live
+    assert (await stage.states())["kong-sync.subscription.v1"] == ["pending", "live"]
+    assert await operator.picture() == before
+
+
+async def test_a_hand_edit_and_a_hand_delete_are_mended(
+    stage: Stage, corner: Corner, operator: Operator
+) -> None:
+    await stage.set_up()
+    before = await operator.picture()
+    edge = stage.gateway.edge
+    service, route = edge.id_of(f"service.{stage.version.id}"), edge.id_of(f"route.{stage.version.id}")
+    await corner.admin.patch(f"/services/{service}", json={"retries": 9})
+    await corner.admin.delete(f"/routes/{route}")
+    assert len(await stage.plan()) == 2
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    assert await stage.plan() == []
+    await settled(stage, corner, "/pay/v1/mended", status=200)
+    assert await operator.picture() == before
+
+
+async def test_a_stop_is_in_force_and_comes_undone(stage: Stage, corner: Corner) -> None:
+    await stage.set_up()
+    for version, status, expected in ((2, "past_due", 403), (3, "active", 200)):
+        changed = replace(stage.subscription, version=version, status=status)
+        await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[changed]))
+        assert (await stage.reconcile()).outcome is Outcome.APPLIED
+        problem = await settled(stage, corner, "/pay/v1/stop", status=expected)
+        assert problem.get("code") == (None if status == "active" else "SUBSCRIPTION_INACTIVE")
+        assert await stage.plan() == []
+
+
+async def test_a_retired_api_goes_and_the_operators_things_stay(
+    stage: Stage, corner: Corner, operator: Operator
+) -> None:
+    before = await operator.picture()
+    await stage.set_up()
+    retired = replace(stage.api, version=2, status="retired")
+    await tell(stage.db, some_tables(apis=[retired], versions=[], subscriptions=[], keys=[]))
+    report = await stage.reconcile()
+    assert (report.outcome, report.plan.withheld) == (Outcome.APPLIED, ())
+    assert await stage.plan() == []
+    gone = await settled(stage, corner, "/pay/v1/things", status=404)
+    assert gone["message"] == "no Route matched with those values"  # the provider has no other API
+    assert await operator.picture() == before
+
+
+async def test_the_operators_calls_are_not_metered(
+    stage: Stage, corner: Corner, operator: Operator, sink: Listener
+) -> None:
+    await stage.set_up()
+    theirs: list[bytes] = []
+    ours: set[str] = set()
+    for _ in range(6):  # in turn: what is metered of theirs would be sent before the last of ours
+        theirs += (await operator.call_all()).values()
+        answer = await stage.call()
+        assert answer.status_code == 200
+        ours.add(answer.headers["X-Kong-Request-Id"])
+
+    async def logged() -> list[dict[str, Any]]:
+        return [entry for body in sink.bodies for entry in json.loads(body)]
+
+    entries = await until(logged, lambda found: ours <= {entry["request"]["id"] for entry in found})
+    services = {entry.get("service", {}).get("name", "none: a path that nobody answers") for entry in entries}
+    assert {name.split(".")[0] for name in services} <= {
+        stage.slug,
+        corner.name,
+    }  # the API's, and the probe's
+    assert operator.key not in json.dumps(entries)
+    assert len(theirs) == 36
+    assert [answer for answer in theirs if b"problem+json" in answer or b"X-Error-Code" in answer] == []
