@@ -40,6 +40,13 @@ def test_every_ratio_is_there() -> None:
     assert found["lua_us_per_call"].keys() == {"200", "401"}
 
 
+def test_people_get_a_table() -> None:
+    done = bench(*TINY)
+    assert done.returncode == 0, done.stderr
+    assert "(a) plain route" in done.stdout
+    assert "LuaJIT alone" in done.stdout
+
+
 def test_wrong_arguments_are_refused_by_the_program_itself() -> None:
     assert bench("--no-such-option").returncode == 2
     assert "belong together" in bench("--admin", "http://127.0.0.1:9").stderr
