@@ -10,19 +10,19 @@ from typing import Self
 from tests.kong_contract.target import Target
 
 _LENGTH = re.compile(r"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_ANSWER = (
-    b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 02:35:22 GMT\r\nServer: contract\r\n"
-    b"Content-Length: 2\r\nConnection: close\r\n\r\nok"
-)
+_HEADERS = {
+    "Date": "Sun, 22 Nov 2026 02:35:22 GMT", "Server": "contract", "Content-Length": "2", "Connection": "close",
+}  # fmt: skip
 
 
 class Listener:
-    """Answers everything with 200 and `ok`, and remembers each request's head and body."""
+    """Answers everything with 200, `ok` and `headers`, and remembers each request's head and body."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self._server: asyncio.Server | None = None
         self.heads: list[str] = []
+        self.headers: dict[str, str] = {}
         self.bodies: list[bytes] = []
 
     async def __aenter__(self) -> Self:
@@ -50,6 +50,7 @@ class Listener:
             body = await reader.readexactly(int(length.group(1))) if length else b""
             self.heads.append(head)
             self.bodies.append(body)
-            writer.write(_ANSWER)
+            sent = "".join(f"{name}: {value}\r\n" for name, value in {**_HEADERS, **self.headers}.items())
+            writer.write(f"HTTP/1.1 200 OK\r\n{sent}\r\nok".encode())
             await writer.drain()
         writer.close()

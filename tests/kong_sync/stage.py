@@ -33,9 +33,10 @@ class Kong(Protocol):
 
 
 class Upstream(Protocol):
-    """A provider's server, as Kong reaches it, and the heads of the requests that it got."""
+    """A provider's server as Kong reaches it: the heads of the requests it got, the headers it adds to its answers."""
 
     heads: list[str]
+    headers: dict[str, str]
 
     @property
     def url(self) -> str: ...
