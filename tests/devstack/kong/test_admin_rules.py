@@ -155,6 +155,135 @@ async def test_what_the_double_does_not_run_it_does_not_take(kong: Kong) -> None
     assert (await kong.admin("POST", "/plugins", {"name": "jwt"})).status == 501
 
 
+@pytest.mark.parametrize(
+    ("path", "form", "made"),
+    [
+        ("/consumers", "custom_id=42&username=true", {"custom_id": "42", "username": "true"}),
+        ("/consumers/alice/key-auth", "key=123", {"key": "123"}),
+        (
+            "/services",
+            "name=s&host=h&port=81&enabled=false&path=",
+            {"port": 81, "enabled": False, "path": None},
+        ),
+        (
+            "/services/plain/routes",
+            "paths=/one&hosts[1]=a&hosts[2]=b",
+            {"paths": ["/one"], "hosts": ["a", "b"]},
+        ),
+        (
+            "/services/plain/routes",
+            "paths[]=/one&headers.x-a[]=1",
+            {"paths": ["/one"], "headers": {"x-a": ["1"]}},
+        ),
+    ],
+)
+async def test_the_texts_of_a_form_are_read_as_the_schema_wants_them(
+    kong: Kong, path: str, form: str, made: dict[str, object]
+) -> None:
+    await kong.must("POST", "/services", PLAIN)
+    await kong.must("POST", "/consumers", {"username": "alice"})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    reply = await send(kong.admin_port, "POST", path, headers=headers, body=form)
+    assert (reply.status, {name: reply.json().get(name) for name in made}) == (201, made)
+
+
+async def test_a_plugins_form_is_read_by_its_name_also_when_it_is_patched(kong: Kong) -> None:
+    plugin = await kong.plugin("", "rate-limiting", minute=5)
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    form = "config.minute=&config.hour=7&config.redis_port=6380&config.hide_client_headers=true"
+    reply = await send(kong.admin_port, "PATCH", f"/plugins/{plugin['id']}", headers=headers, body=form)
+    config = reply.json()["config"]
+    assert (config["minute"], config["hour"], config["hide_client_headers"]) == (None, 7, True)
+    assert config["redis"]["port"] == config["redis_port"] == 6380
+
+
+async def test_a_multipart_form_is_a_form(kong: Kong) -> None:
+    parts = {"name": "rate-limiting", "config.minute": "5", "tags[]": "a"}
+    body = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in parts.items()
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    reply = await send(kong.admin_port, "POST", "/plugins", headers=headers, body=body + "--x--\r\n")
+    assert (reply.status, reply.json()["config"]["minute"], reply.json()["tags"]) == (201, 5, ["a"])
+
+
+async def test_what_is_validated_is_not_kept(kong: Kong) -> None:
+    ok = await kong.admin("POST", "/schemas/services/validate", {"host": "example.com"})
+    assert (ok.status, ok.json()) == (200, {"message": "schema validation successful"})
+    plugin = {"name": "rate-limiting", "config": {"minute": "x"}}
+    bad = await kong.admin("POST", "/schemas/plugins/validate", plugin)
+    assert (bad.status, bad.json()["fields"]) == (400, {"config": {"minute": "expected a number"}})
+    assert (await kong.admin("POST", "/schemas/nothing/validate", {})).json() == {
+        "message": "No entity named 'nothing'"
+    }
+    for path in ("/services", "/plugins"):
+        assert (await kong.must("GET", path))["data"] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/schemas/routes", 200),
+        ("/schemas/plugins/cors", 200),
+        ("/schemas/plugins/x", 404),
+        ("/schemas/plugins/jwt", 501),
+    ],
+)
+async def test_schemas_are_told_where_they_are_known(kong: Kong, path: str, status: int) -> None:
+    assert (await kong.admin("GET", path)).status == status
+
+
+@pytest.mark.parametrize(
+    "path", ["/certificates", "/snis", "/vaults", "/key-sets", "/jwts", "/consumers/alice/basic-auth"]
+)
+async def test_of_what_the_double_does_not_keep_there_is_none(kong: Kong, path: str) -> None:
+    await kong.must("POST", "/consumers", {"username": "alice"})
+    assert await kong.must("GET", f"{path}?size=1000&tags=ns:a") == {"data": [], "next": None}
+    assert (await kong.admin("POST", path, {"name": "x"})).status == 501
+    assert (await kong.admin("GET", f"{path}/x")).status == 404
+
+
+async def test_declarative_config_is_for_nodes_without_a_database(kong: Kong) -> None:
+    for method in ("GET", "POST"):
+        reply = await kong.admin(method, "/config")
+        assert (reply.status, "not use a database" in reply.json()["message"]) == (400, True)
+
+
+async def test_a_consumer_is_found_by_its_custom_id(kong: Kong) -> None:
+    await kong.must("POST", "/consumers", {"username": "alice", "custom_id": "id/1"})
+    await kong.must("POST", "/consumers", {"username": "bob", "custom_id": "id/2"})
+    found = await kong.must("GET", "/consumers?custom_id=id%2F2")
+    assert ([consumer["username"] for consumer in found["data"]], found["next"]) == (["bob"], None)
+    assert (await kong.must("GET", "/consumers?custom_id=nobody"))["data"] == []
+
+
+async def test_tags_come_in_pages_too(kong: Kong) -> None:
+    for number in range(5):
+        await kong.must("POST", "/consumers", {"username": f"c{number}", "tags": ["ns:a", f"n:{number}"]})
+    path, found = "/tags?size=3", []
+    while path:
+        page = await kong.must("GET", path)
+        found += [entry["tag"] for entry in page["data"]]
+        path = page["next"]
+    assert sorted(found) == sorted(["ns:a"] * 5 + [f"n:{number}" for number in range(5)])
+    assert [entry["tag"] for entry in (await kong.must("GET", "/tags/n:3"))["data"]] == ["n:3"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"algorithm": "least-connections"},
+        {"healthchecks": {"active": {"healthy": {"interval": 5}}}},
+        {"healthchecks": {"passive": {"unhealthy": {"timeouts": 3}}}},
+    ],
+)
+async def test_an_upstream_that_wants_more_than_round_robin_is_refused(
+    kong: Kong, asked: dict[str, object]
+) -> None:
+    assert (await kong.admin("POST", "/upstreams", {"name": "pool"} | asked)).status == 501
+
+
 async def test_forms_are_nested_like_json(kong: Kong) -> None:
     await kong.route("plain", 9)
     body = "name=rate-limiting&config.minute=5&config.redis.host=r.example&tags[]=a&tags[]=b"

@@ -135,10 +135,5 @@ async def test_every_endpoint_offered_is_one_of_kongs(kong: Kong) -> None:
     assert set((await kong.must("GET", "/endpoints"))["data"]) <= recorded
 
 
-async def test_the_schema_of_a_plugin_names_the_recorded_fields(kong: Kong) -> None:
-    def config_names(schema: dict[str, list[dict[str, dict[str, list[dict[str, str]]]]]]) -> set[str]:
-        config = next(field["config"] for field in schema["fields"] if "config" in field)
-        return {name for field in config["fields"] for name in field}
-
-    recorded = body_shape(load("135-admin-schema-plugin-ratelimiting").answer, {})
-    assert config_names(await kong.must("GET", "/schemas/plugins/rate-limiting")) == config_names(recorded)
+async def test_the_schema_of_a_plugin_is_the_recorded_one(kong: Kong) -> None:
+    await replay(kong, "135-admin-schema-plugin-ratelimiting")

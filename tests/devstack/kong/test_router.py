@@ -63,6 +63,15 @@ def test_hosts_may_hold_a_wildcard_and_plain_ones_go_first() -> None:
     assert winner(wild, plain, host="example") is None
 
 
+def test_plain_hosts_go_before_more_headers_and_all_regexes_are_equally_long() -> None:
+    plain = a_route("plain", hosts=["api.example"], headers={"x-a": ["1"]})
+    wild = a_route("wild", hosts=["*.example"], headers={"x-a": ["1"], "x-b": ["1"]})
+    assert winner(wild, plain, host="api.example", X_A="1", X_B="1") == "plain"
+    long = a_route("long", paths=["~/things/[a-z]+/[a-z]+"], created_at=2)
+    short = a_route("short", paths=["~/things/.*"], created_at=1)
+    assert winner(long, short, path="/things/a/b") == "short"
+
+
 def test_headers_must_all_be_there() -> None:
     tenant = a_route("tenant", headers={"x-tenant": ["t1", "t2"], "x-mode": ["~*^te"]})
     assert winner(tenant, X_Tenant="T2", X_Mode="test") == "tenant"

@@ -126,6 +126,39 @@ async def test_a_small_chunked_upload_gets_a_length_and_a_large_one_stays_chunke
     assert (large.header("transfer-encoding"), len(large.body)) == ("chunked", 2_000_000)
 
 
+async def test_a_request_can_be_passed_on_without_waiting_for_all_of_it(kong: Kong, slow: SlowServer) -> None:
+    await kong.must("PATCH", "/routes/slow-r", {"request_buffering": False})
+    reader, writer = await asyncio.open_connection("127.0.0.1", kong.proxy_port)
+    writer.write(
+        b"PUT /slow/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000000\r\n\r\nfirst"
+    )
+    async with asyncio.timeout(5):
+        await slow.arrived.wait()
+        assert slow.received == b"first"
+        writer.write(b"x" * 2_999_995)
+        assert parse_reply(await reader.read()).body == b"ok"
+    writer.close()
+
+
+async def test_an_answer_before_the_end_of_an_upload_reaches_the_client(kong: Kong) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        await reader.read(10)
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    await kong.route("early", listening.sockets[0].getsockname()[1])
+    reader, writer = await asyncio.open_connection("127.0.0.1", kong.proxy_port)
+    writer.write(b"POST /early/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 100_000)
+    async with asyncio.timeout(5):
+        reply = parse_reply(await reader.read())
+    assert (reply.status, reply.body) == (413, b"no")
+    writer.close()
+    listening.close()
+
+
 async def test_a_head_request_gets_the_length_without_the_body(kong: Kong, upstream: TinyServer) -> None:
     await kong.route("echo", upstream.port)
     reader, writer = await asyncio.open_connection("127.0.0.1", kong.proxy_port)

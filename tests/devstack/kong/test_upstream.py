@@ -98,6 +98,41 @@ async def test_calls_are_spread_over_targets_by_their_weight(kong: Kong) -> None
     assert counts == {"one": 6, "two": 2}
 
 
+async def test_a_target_that_refuses_is_followed_by_the_next(kong: Kong, unused_tcp_port: int) -> None:
+    async with serving(TinyServer(echo)) as up:
+        await kong.must("POST", "/upstreams", {"name": "pool"})
+        for port, weight in ((unused_tcp_port, 100), (up.port, 99)):
+            target = {"target": f"127.0.0.1:{port}", "weight": weight}
+            await kong.must("POST", "/upstreams/pool/targets", target)
+        assert len((await kong.must("GET", "/upstreams/pool/targets/all"))["data"]) == 2
+        await kong.must("POST", "/services", {"name": "pooled", "host": "pool", "retries": 1})
+        await kong.must("POST", "/services/pooled/routes", {"paths": ["/pooled"]})
+        assert (await send(kong.proxy_port, "POST", "/pooled/x", body="once")).status == 200
+        assert [seen.body for seen in up.seen] == [b"once"]
+        await kong.must("PATCH", "/services/pooled", {"retries": 0})
+        assert {(await kong.get("/pooled/x")).status for _ in range(2)} == {200, 502}
+
+
+@pytest.mark.parametrize(("method", "tries"), [("GET", 3), ("PUT", 3), ("POST", 1), ("PATCH", 1)])
+async def test_what_an_upstream_may_have_done_is_repeated_only_where_that_is_safe(
+    kong: Kong, method: str, tries: int
+) -> None:
+    """nginx' rule: a request that was sent is repeated when its method is idempotent, a refused connection always."""
+    async with serving(TinyServer(lambda _: None)) as up:
+        await kong.route("flaky", up.port)
+        await kong.must("PATCH", "/services/flaky", {"retries": 2})
+        assert (await send(kong.proxy_port, method, "/flaky/x", body="b")).status == 502
+        assert len(up.seen) == tries
+
+
+async def test_a_slow_answer_is_given_up_after_the_read_timeout(kong: Kong, upstream: TinyServer) -> None:
+    await kong.route("echo", upstream.port)
+    await kong.must("PATCH", "/services/echo", {"read_timeout": 100, "retries": 1})
+    reply = await kong.get("/echo/slow")
+    assert (reply.status, reply.json()["message"]) == (504, "The upstream server is timing out")
+    assert len(upstream.seen) == 2
+
+
 async def test_an_upstream_without_targets_is_unavailable(kong: Kong) -> None:
     await kong.must("POST", "/upstreams", {"name": "empty"})
     await kong.must("POST", "/services", {"name": "empty", "host": "empty"})

@@ -306,10 +306,21 @@ class Entity:
     prepare: Callable[[Json], None] | None = None
     fraction: bool = False
     extra: Callable[[Json], dict[str, Any]] = field(default=lambda _: {})
+    unable: Callable[[Json], str | None] = field(default=lambda _: None)  # what it asks for in vain
 
     @property
     def references(self) -> dict[str, str]:
         return {n: f.reference for n, f in self.fields.items() if f.kind == "foreign" and f.reference}
+
+
+def _beyond_round_robin(upstream: Json) -> str | None:
+    """Taken silently, it would be a lie."""
+    if upstream["algorithm"] != "round-robin":
+        return f"the algorithm '{upstream['algorithm']}'"
+    active, passive = upstream["healthchecks"]["active"], upstream["healthchecks"]["passive"]
+    counts = [checks[state].get(name) for checks in (active, passive) for state in checks if state.endswith("healthy")
+              for name in ("interval", "successes", "tcp_failures", "timeouts", "http_failures")]  # fmt: skip
+    return "health checks" if any(counts) else None
 
 
 def _route_extra(route: Json) -> dict[str, Any]:
@@ -348,7 +359,9 @@ ENTITIES: dict[str, Entity] = {
         ),
         Entity("keyauth_credentials", KEYAUTH, (("key",),), "key"),
         Entity("acls", ACL, (("consumer", "group"),)),
-        Entity("upstreams", UPSTREAM, (("name",),), "name", ("targets",), core=True),
+        Entity(
+            "upstreams", UPSTREAM, (("name",),), "name", ("targets",), core=True, unable=_beyond_round_robin
+        ),
         Entity(
             "targets",
             TARGET,

@@ -47,6 +47,7 @@ class Field:
     check: Callable[[Any], str | None] | None = None
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # deprecated name -> path
     reference: str | None = None  # the kind that a foreign key points at
+    told: Mapping[str, Any] = field(default_factory=dict)  # what `GET /schemas` says of it beside all this
 
 
 def text(default: str | None = None, **more: Any) -> Field:
@@ -139,6 +140,41 @@ def show_aliases(fields: Mapping[str, Field], value: Json) -> Json:
                     found = found.get(step) if isinstance(found, dict) else None
                 shown[name][alias] = found
     return shown
+
+
+def read_texts(fields: Mapping[str, Field], given: Json, aliases: Mapping[str, tuple[str, ...]]) -> Json:
+    """The texts of a form as the schema wants them; what it does not know stays a text."""
+    read: Json = {}
+    for name, value in given.items():
+        spec = fields.get(name) or (_at(fields, aliases[name]) if name in aliases else None)
+        read[name] = _read(spec, value) if spec else value
+    return read
+
+
+def _at(fields: Mapping[str, Field], path: tuple[str, ...]) -> Field:
+    found = fields[path[0]]
+    for step in path[1:]:
+        found = found.fields[step]
+    return found
+
+
+def _read(spec: Field, value: Any) -> Any:
+    if value == "":
+        return None
+    if spec.kind in ("array", "set"):
+        items = value if isinstance(value, list) else [value]
+        return [_read(spec.elements, item) for item in items] if spec.elements else items
+    if isinstance(value, dict):
+        if spec.kind == "map" and spec.elements:
+            return {key: _read(spec.elements, item) for key, item in value.items()}
+        return read_texts(spec.fields, value, spec.aliases) if spec.kind == "record" else value
+    if not isinstance(value, str):
+        return value
+    if spec.kind == "boolean" and value in ("true", "false"):
+        return value == "true"
+    if spec.kind in ("integer", "number") and re.fullmatch(r"-?\d{1,15}(\.\d+)?", value):
+        return float(value) if "." in value else int(value)
+    return value
 
 
 def problems_of(fields: Mapping[str, Field], value: Json) -> dict[str, Problems]:

@@ -68,18 +68,25 @@ def _header_lists(*names: str) -> Field:
     return record({name: array(default=list) for name in names})
 
 
+_NO_EMPTY_SEGMENTS = {"match_none": [{"pattern": "//", "err": "must not have empty segments"}]}
+
+
+def _no_empty_segments(path: str) -> str | None:
+    return "must not have empty segments" if "//" in path else None
+
+
 _LUA_FIELDS = mapping(text(len_min=0, check=syntax_problem))
 _REDIS = record(
     {
         "host": text(),
         "port": integer(6379, between=(0, 65535)),
         "timeout": integer(2000, between=(0, TIMEOUT_MAX)),
-        "username": text(),
-        "password": text(len_min=0),
+        "username": text(told={"referenceable": True}),
+        "password": text(len_min=0, told={"referenceable": True, "encrypted": True}),
         "database": integer(0),
-        "ssl": off(),
-        "ssl_verify": off(),
-        "server_name": text(),
+        "ssl": off(told={"required": False}),
+        "ssl_verify": off(told={"required": False}),
+        "server_name": text(told={"required": False}),
     }
 )
 
@@ -106,8 +113,8 @@ CONFIGS: dict[str, Mapping[str, Field]] = {
         **{period: number(gt=0) for period in PERIODS},
         "limit_by": text("consumer", one_of=("consumer", "credential", "ip", "service", "header", "path")),
         "header_name": text(),
-        "path": text(starts_with="/"),
-        "policy": text("local", one_of=("local", "cluster", "redis")),
+        "path": text(starts_with="/", check=_no_empty_segments, told=_NO_EMPTY_SEGMENTS),
+        "policy": text("local", len_min=0, one_of=("local", "cluster", "redis")),
         "fault_tolerant": on(required=True),
         "redis": _REDIS,
         "hide_client_headers": off(required=True),
@@ -201,6 +208,30 @@ CONFIGS: dict[str, Mapping[str, Field]] = {
 # Plugins that a consumer cannot carry: they run before anybody is known.
 NO_CONSUMER = {"acl", "cors", "key-auth"}
 PROTOCOLS = {"ip-restriction": ["http", "https", "tcp", "tls", "grpc", "grpcs"]}
+
+
+def _conditional(field: str, value: str, needed: str, *, both: bool, filled: bool = False) -> dict[str, Any]:
+    return {
+        "conditional": {
+            "if_field": f"config.{field}",
+            "if_match": {"eq": value} | ({"len_min": 1} if both else {}),
+            "then_field": f"config.{needed}",
+            "then_match": {"required": True} | ({"len_min": 1} if filled else {}),
+        }
+    }
+
+
+# As `GET /schemas/plugins/…` tells them, where it was recorded.
+ENTITY_CHECKS: dict[str, list[dict[str, Any]]] = {
+    "rate-limiting": [
+        {"at_least_one_of": [f"config.{period}" for period in PERIODS]},
+        _conditional("policy", "redis", "redis.host", both=False, filled=True),
+        _conditional("policy", "redis", "redis.port", both=False),
+        _conditional("policy", "redis", "redis.timeout", both=False),
+        _conditional("limit_by", "header", "header_name", both=True),
+        _conditional("limit_by", "path", "path", both=True),
+    ]
+}
 _ALIASES = {"rate-limiting": {f"redis_{name}": ("redis", name) for name in _REDIS_NAMES}}
 
 

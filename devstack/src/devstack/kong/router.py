@@ -88,11 +88,11 @@ def _rules(route: Json) -> Iterable[_Rule]:
         categories = sum(value is not None for value in (methods, hosts, path)) + bool(headers)
         rank = (
             -categories,
-            -len(headers),
             -plain_hosts,
+            -min(len(headers), 255),
             -(regex is not None),
             -(route["regex_priority"] or 0) if regex else 0,
-            -len(path or ""),
+            0 if regex else -len(path or ""),
             route["created_at"],
         )
         yield _Rule(rank, route, None if regex else path, regex, methods, hosts, headers)
@@ -105,7 +105,7 @@ def _host_pattern(host: str) -> re.Pattern[str]:
 
 def _header_matches(sent: str, values: tuple[str, ...]) -> bool:
     if len(values) == 1 and values[0].startswith("~*"):
-        return re.search(values[0][2:], sent) is not None
+        return re.search(values[0][2:].lower(), sent.lower()) is not None
     return sent.lower() in (value.lower() for value in values)
 
 

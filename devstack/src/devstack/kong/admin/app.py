@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from devstack.kong import SERVER_TOKEN
-from devstack.kong.admin.bodies import read_arguments
+from devstack.kong.admin.bodies import is_form, read_arguments
 from devstack.kong.admin.collections import Collections, shown
 from devstack.kong.admin.errors import Refused, not_found
 from devstack.kong.admin.info import Info
+from devstack.kong.entities import ENTITIES
 from devstack.kong.fields import Json
 from devstack.kong.headers import Headers
 from devstack.kong.server import Answer, Request
@@ -50,6 +51,30 @@ UPWARDS = {
     ("acls", "consumer"): "consumers",
     ("targets", "upstream"): "upstreams",
 }
+# Kinds that Kong knows and the double does not keep.
+EMPTY = {
+    "basic-auths": "basicauth_credentials",
+    "ca_certificates": "ca_certificates",
+    "certificates": "certificates",
+    "filter-chains": "filter_chains",
+    "hmac-auths": "hmacauth_credentials",
+    "jwts": "jwt_secrets",
+    "key-sets": "key_sets",
+    "keys": "keys",
+    "oauth2": "oauth2_credentials",
+    "oauth2_tokens": "oauth2_tokens",
+    "sessions": "sessions",
+    "snis": "snis",
+    "vaults": "vaults",
+}
+EMPTY_UNDER = {
+    ("consumers", "basic-auth"): "basicauth_credentials",
+    ("consumers", "hmac-auth"): "hmacauth_credentials",
+    ("consumers", "jwt"): "jwt_secrets",
+    ("consumers", "oauth2"): "oauth2_credentials",
+    ("services", "filter-chains"): "filter_chains",
+    ("routes", "filter-chains"): "filter_chains",
+}
 
 
 @dataclass(slots=True)
@@ -58,7 +83,7 @@ class Call:
     path: str
     query: dict[str, str]
     given: Json
-    started: float
+    form: bool
 
 
 class AdminApi:
@@ -82,9 +107,8 @@ class AdminApi:
             given = (
                 read_arguments(content_type, raw) if request.head.method in ("POST", "PUT", "PATCH") else {}
             )
-            call = Call(
-                request.head.method, path, dict(parse_qsl(query, keep_blank_values=True)), given, started
-            )
+            arguments = dict(parse_qsl(query, keep_blank_values=True))
+            call = Call(request.head.method, path, arguments, given, is_form(content_type))
             status, body = self._dispatch(call)
         except Refused as refusal:
             status, body = refusal.status, refusal.body
@@ -126,9 +150,11 @@ class AdminApi:
     def _methods(self, call: Call) -> dict[str, Callable[[], tuple[int, Json | str | None]]]:
         """What each method would do at this path."""
         words = [unquote(word) for word in call.path.strip("/").split("/")] if call.path.strip("/") else []
-        fixed = self._info.resource(words, call.query, call.given)
+        fixed = self._info.resource(words) or self._about_entities(call, words)
         if fixed is not None:
             return fixed
+        if words and (words[0] in EMPTY or (words[0], *words[2:3]) in EMPTY_UNDER):
+            return self._empty(words)
         if not words or words[0] not in TOP:
             raise not_found()
         kind = TOP[words[0]]
@@ -143,8 +169,50 @@ class AdminApi:
             parent = (reference, self._collections.find(kind, words[1]))
             if len(words) == 3:
                 return self._collection(call, child, parent)
+            if words[2:] == ["targets", "all"]:
+                return {"GET": self._collection(call, child, parent)["GET"]}
             return self._member(call, child, words[3], parent)
         raise not_found()
+
+    def _about_entities(
+        self, call: Call, words: list[str]
+    ) -> dict[str, Callable[[], tuple[int, Json | str | None]]] | None:
+        """Tags, and the check of an entity that is not to be kept."""
+        rules = self._collections
+        match words:
+            case ["tags"] | ["tags", _]:
+                tag = words[1] if len(words) == 2 else None
+                return {"GET": lambda: (200, rules.tags(tag, call.query, call.path.rstrip("/")))}
+            case ["schemas", kind, "validate"]:
+
+                def validate() -> tuple[int, Json]:
+                    if kind not in ENTITIES:
+                        raise Refused(404, {"message": f"No entity named '{kind}'"})
+                    rules.validate(kind, self._given(call, kind))
+                    return 200, {"message": "schema validation successful"}
+
+                return {"POST": validate}
+        return None
+
+    def _empty(self, words: list[str]) -> dict[str, Callable[[], tuple[int, Json | str | None]]]:
+        """Kinds of entity that the double does not keep: there are none, and none can be made."""
+        if words[0] in TOP:
+            self._collections.find(TOP[words[0]], words[1])
+
+        def refuse() -> tuple[int, Json]:
+            raise Refused(
+                501, {"message": f"the double of Kong keeps no {words[0 if len(words) < 3 else 2]}"}
+            )
+
+        def missing() -> tuple[int, Json]:
+            raise not_found()
+
+        if len(words) % 2:
+            return {"GET": lambda: (200, {"data": [], "next": None}), "POST": refuse}
+        return {"GET": missing, "PATCH": refuse, "PUT": refuse, "DELETE": lambda: (204, None)}
+
+    def _given(self, call: Call, kind: str, held: Json | None = None) -> Json:
+        return self._collections.read_form(kind, call.given, held) if call.form else call.given
 
     def _collection(
         self, call: Call, kind: str, parent: Parent
@@ -152,7 +220,7 @@ class AdminApi:
         rules = self._collections
         return {
             "GET": lambda: (200, rules.page(kind, call.query, call.path.rstrip("/"), parent)),
-            "POST": lambda: (201, shown(kind, rules.create(kind, call.given, parent))),
+            "POST": lambda: (201, shown(kind, rules.create(kind, self._given(call, kind), parent))),
         }
 
     def _member(
@@ -165,12 +233,13 @@ class AdminApi:
             return 204, None
 
         def update() -> tuple[int, Json]:
-            return 200, shown(kind, rules.update(kind, rules.find(kind, key, parent), call.given))
+            held = rules.find(kind, key, parent)
+            return 200, shown(kind, rules.update(kind, held, self._given(call, kind, held)))
 
         return {
             "GET": lambda: (200, shown(kind, rules.find(kind, key, parent))),
             "PATCH": update,
-            "PUT": lambda: (200, shown(kind, rules.upsert(kind, key, call.given, parent))),
+            "PUT": lambda: (200, shown(kind, rules.upsert(kind, key, self._given(call, kind), parent))),
             "DELETE": delete,
         }
 
@@ -194,3 +263,9 @@ def endpoint_words() -> Iterable[str]:
         yield f"/{word}/{{{word}}}/{child}/{{{kind}}}"
     for word, reference in UPWARDS:
         yield f"/{word}/{{{TOP[word]}}}/{reference}"
+    for word, kind in EMPTY.items():
+        yield f"/{word}"
+        yield f"/{word}/{{{kind}}}"
+    for (word, child), kind in EMPTY_UNDER.items():
+        yield f"/{word}/{{{word}}}/{child}"
+        yield f"/{word}/{{{word}}}/{child}/{{{kind}}}"

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
+from email import message_from_bytes
 from typing import Any
 from urllib.parse import parse_qsl
 
 from devstack.kong.admin.errors import Refused
 from devstack.kong.fields import Json
 
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def is_form(content_type: str) -> bool:
+    """Whether all values are texts, to be read as the schema wants them."""
+    return content_type.startswith(_FORMS)
+
 
 def read_arguments(content_type: str, raw: bytes) -> Json:
     """The arguments in a request body."""
     if not raw.strip():
         return {}
-    if "application/x-www-form-urlencoded" in content_type:
-        return _form(raw.decode("utf-8", "replace"))
+    if is_form(content_type):
+        multipart = content_type.startswith("multipart/")
+        return _nested(
+            _parts(content_type, raw)
+            if multipart
+            else parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)
+        )
     if "json" not in content_type and content_type:
         raise Refused(415, {"message": "Unsupported Media Type"})
     try:
@@ -28,35 +42,38 @@ def read_arguments(content_type: str, raw: bytes) -> Json:
     return parsed
 
 
-def _form(raw: str) -> Json:
-    """`tags[]=a`, `tags[1]=a`, `config.minute=5`: nested as Kong nests them, texts turned into what they look like."""
+def _parts(content_type: str, raw: bytes) -> Iterator[tuple[str, str]]:
+    message = message_from_bytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + raw)
+    for part in message.walk():
+        name = part.get_param("name", header="content-disposition")
+        content = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(content, bytes):
+            yield name, content.decode("utf-8", "replace")
+
+
+def _nested(pairs: Iterable[tuple[str, str]]) -> Json:
+    """`tags[]=a`, `tags[1]=a`, `config.minute=5`: nested as Kong nests them."""
     out: Json = {}
-    for name, value in parse_qsl(raw, keep_blank_values=True):
-        path = [step for step in re.split(r"\.", name) if step]
+    for name, value in pairs:
+        path = [step for step in name.split(".") if step]
         if path:
-            _place(out, path, _guess(value))
+            _place(out, path, value)
     return out
 
 
 def _place(target: Json, path: list[str], value: Any) -> None:
     for step in path[:-1]:
-        target = target.setdefault(step, {})
+        inner = target.setdefault(step, {})
+        if not isinstance(inner, dict):  # `a=1&a.b=2`: the later one stands
+            inner = target[step] = {}
+        target = inner
     last = path[-1]
     listed = re.fullmatch(r"(.+?)\[(\d*)\]", last)
     if listed:
-        target.setdefault(listed[1], []).append(value)
+        held = target.setdefault(listed[1], [])
+        target[listed[1]] = [*(held if isinstance(held, list) else [held]), value]
     elif last in target:
         held = target[last]
         target[last] = [*held, value] if isinstance(held, list) else [held, value]
     else:
         target[last] = value
-
-
-def _guess(value: str) -> Any:
-    if value in ("true", "false"):
-        return value == "true"
-    if value == "":
-        return None
-    if re.fullmatch(r"-?\d{1,15}", value):
-        return int(value)
-    return float(value) if re.fullmatch(r"-?\d+\.\d+", value) else value

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from devstack.kong.admin.errors import (
     Refused,
@@ -19,7 +20,7 @@ from devstack.kong.admin.errors import (
     unique_violation,
 )
 from devstack.kong.entities import ENTITIES, Entity
-from devstack.kong.fields import UUID, Json, fill, move_aliases, problems_of, show_aliases
+from devstack.kong.fields import UUID, Json, fill, move_aliases, problems_of, read_texts, show_aliases
 from devstack.kong.ids import new_id
 from devstack.kong.plugin_schemas import (
     BUNDLED,
@@ -67,6 +68,18 @@ class Collections:
         if name_field is None or (name_field,) not in ENTITIES[kind].unique:
             return None
         return self._store.find(kind, (name_field,), (key,))
+
+    def read_form(self, kind: str, given: Json, held: Json | None) -> Json:
+        """The texts of a form as the kind's schema wants them; a plugin's by its name, in the form or as it is."""
+        fields = ENTITIES[kind].fields
+        name = given.get("name") or (held or {}).get("name")
+        if kind == "plugins" and name in CONFIGS:
+            fields = {**fields, "config": config_field(name)}
+        return read_texts(fields, given, {})
+
+    def validate(self, kind: str, given: Json) -> None:
+        """What `create` would say of the entity alone."""
+        self._complete(ENTITIES[kind], given, None)
 
     def create(self, kind: str, given: Json, parent: tuple[str, Json] | None = None) -> Json:
         return self._write(kind, _under(given, parent), None)
@@ -149,6 +162,9 @@ class Collections:
         if not UUID.fullmatch(str(entity["id"])):
             problems["id"] = "expected a valid UUID"
         problems = problems or spec.extra(entity)
+        unable = None if problems else spec.unable(entity)
+        if unable:
+            raise Refused(501, {"message": f"the double of Kong does not do {unable}"})
         if spec.kind == "plugins" and not problems:
             problems = entity_problem(entity["name"], entity["config"])
         if problems:
@@ -194,16 +210,39 @@ class Collections:
             candidates: Iterable[Json] = self._store.all(kind)
         else:
             candidates = self._store.children(kind, parent[0], parent[1]["id"])
+        if kind == "consumers" and parent is None and query.get("custom_id"):
+            found = self._store.find(kind, ("custom_id",), (query["custom_id"],))
+            return {"data": [found] if found else [], "next": None}
         wanted = _tag_filter(query.get("tags"))
         matching = sorted(
             (e for e in candidates if e["id"] > after and wanted(e)), key=lambda e: str(e["id"])
         )
-        data = [shown(kind, entity) for entity in matching[:size]]
-        if len(matching) <= size:
-            return {"data": data, "next": None}
-        offset = base64.b64encode(json.dumps([matching[size - 1]["id"]]).encode()).decode().rstrip("=")
-        extra = "".join(f"&{name}={query[name]}" for name in ("size", "tags") if name in query)
-        return {"data": data, "next": f"{path}?offset={offset}{extra}", "offset": offset}
+        page = [(entity["id"], shown(kind, entity)) for entity in matching[: size + 1]]
+        return _linked(page, size, query, path)
+
+    def tags(self, tag: str | None, query: dict[str, str], path: str) -> Json:
+        """One page of what carries a tag, or this tag."""
+        size = _size(query.get("size"))
+        after = _decode_offset(query["offset"]) if "offset" in query else ""
+        found = (
+            (f"{kind}/{entity['id']}/{name}", {"entity_name": kind, "entity_id": entity["id"], "tag": name})
+            for kind in ENTITIES
+            for entity in self._store.all(kind)
+            for name in entity.get("tags") or ()
+            if tag in (None, name)
+        )
+        page = sorted((each for each in found if each[0] > after), key=lambda each: each[0])
+        return _linked(page[: size + 1], size, query, path)
+
+
+def _linked(page: list[tuple[str, Json]], size: int, query: dict[str, str], path: str) -> Json:
+    """The first `size` of these, and a link to the rest when there is one."""
+    data = [item for _, item in page[:size]]
+    if len(page) <= size:
+        return {"data": data, "next": None}
+    offset = base64.b64encode(json.dumps([page[size - 1][0]]).encode()).decode().rstrip("=")
+    extra = "".join(f"&{name}={quote(query[name])}" for name in ("size", "tags") if name in query)
+    return {"data": data, "next": f"{path}?offset={offset}{extra}", "offset": offset}
 
 
 def shown(kind: str, entity: Json) -> Json:

@@ -13,7 +13,7 @@ from devstack.kong.admin.errors import Refused, not_found
 from devstack.kong.entities import ENTITIES
 from devstack.kong.fields import Field, Json
 from devstack.kong.metrics import Metrics
-from devstack.kong.plugin_schemas import BUNDLED, CONFIGS, config_field
+from devstack.kong.plugin_schemas import BUNDLED, CONFIGS, ENTITY_CHECKS, PROTOCOLS, config_field
 from devstack.kong.plugins import PRIORITIES
 from devstack.kong.store import Store
 
@@ -33,9 +33,8 @@ class Info:
     endpoints: Callable[[], list[str]]
     plugins_in_use: Callable[[], set[str]] = field(default=set)
 
-    def resource(self, words: list[str], query: dict[str, str], given: Json) -> Resource | None:
+    def resource(self, words: list[str]) -> Resource | None:
         """The methods of a path that is not a collection, or None."""
-        del query, given
         match words:
             case []:
                 return {"GET": lambda: (200, self._root())}
@@ -47,14 +46,12 @@ class Info:
                 return {"GET": lambda: (200, {"data": sorted(self.endpoints())})}
             case ["plugins", "enabled"]:
                 return {"GET": lambda: (200, {"enabled_plugins": list(BUNDLED)})}
-            case ["schemas", "plugins", name] | ["plugins", "schema", name]:
+            case ["config"]:
+                return {"GET": _no_declarative_config, "POST": _no_declarative_config}
+            case ["schemas", "plugins", name] | ["plugins", "schema", name] if name != "validate":
                 return {"GET": lambda: (200, _plugin_schema(name))}
             case ["schemas", name]:
                 return {"GET": lambda: (200, _entity_schema(name))}
-            case ["tags"]:
-                return {"GET": lambda: (200, {"data": self._tags(None), "next": None})}
-            case ["tags", tag]:
-                return {"GET": lambda: (200, {"data": self._tags(tag), "next": None})}
             case ["upstreams", key, "health"]:
                 return {"GET": lambda: (200, self._health(key))}
         return None
@@ -101,15 +98,6 @@ class Info:
             "server": server | {"total_requests": connections.get("total", 0)},
         }
 
-    def _tags(self, wanted: str | None) -> list[Json]:
-        return [
-            {"entity_name": kind, "entity_id": entity["id"], "tag": tag}
-            for kind in ENTITIES
-            for entity in self.store.all(kind)
-            for tag in entity.get("tags") or ()
-            if wanted is None or tag == wanted
-        ]
-
     def _health(self, key: str) -> Json:
         upstream = self.store.get("upstreams", key) or self.store.find("upstreams", ("name",), (key,))
         if upstream is None:
@@ -138,20 +126,29 @@ def _entity_schema(name: str) -> Json:
     return {"fields": [{key: _schema_of(spec)} for key, spec in ENTITIES[name].fields.items()]}
 
 
+def _no_declarative_config() -> tuple[int, Json]:
+    said = "this endpoint is only available when Kong is configured to not use a database"
+    raise Refused(400, {"message": said})
+
+
 def _plugin_schema(name: str) -> Json:
+    if name in BUNDLED and name not in CONFIGS:
+        raise Refused(501, {"message": f"the double of Kong does not run the plugin '{name}'"})
     if name not in CONFIGS:
         raise Refused(404, {"message": f"No plugin named '{name}'"})
-    plugin = ENTITIES["plugins"].fields
-    return {
+    protocols = sorted(PROTOCOLS.get(name, ENTITIES["plugins"].fields["protocols"].default()))
+    each = {"type": "string", "one_of": protocols, "len_min": 1, "required": True}
+    out: Json = {
         "fields": [
-            {"protocols": _schema_of(plugin["protocols"])},
-            {"config": _schema_of(config_field(name))},
+            {"protocols": {"type": "set", "required": True, "default": protocols, "elements": each}},
+            {"config": _schema_of(config_field(name), name)},
         ]
     }
+    return out | ({"entity_checks": ENTITY_CHECKS[name]} if name in ENTITY_CHECKS else {})
 
 
-def _schema_of(spec: Field) -> Json:
-    out: dict[str, Any] = {"type": spec.kind}
+def _schema_of(spec: Field, plugin: str = "") -> Json:
+    out: dict[str, Any] = {"type": spec.kind, **spec.told}
     default = spec.default() if callable(spec.default) else spec.default
     if default is not None:
         out["default"] = default
@@ -171,7 +168,21 @@ def _schema_of(spec: Field) -> Json:
         out["fields"] = [{name: _schema_of(inner)} for name, inner in spec.fields.items()]
         if spec.aliases:
             out["shorthand_fields"] = [
-                {name: {"deprecation": {"replaced_with": [{"path": list(path)}]}}}
-                for name, path in spec.aliases.items()
+                {name: _shorthand(spec, plugin, name, path)} for name, path in spec.aliases.items()
             ]
     return out
+
+
+def _shorthand(spec: Field, plugin: str, name: str, path: tuple[str, ...]) -> Json:
+    """A deprecated name: the type of what replaced it, and where that is."""
+    replacing = spec
+    for step in path:
+        replacing = replacing.fields[step]
+    instead = ".".join(("config", *path))
+    deprecation: Json = {
+        "message": f"{plugin}: config.{name} is deprecated, please use {instead} instead",
+        "removal_in_version": "4.0",
+        "replaced_with": [{"path": list(path)}],
+    }
+    length = {} if replacing.len_min is None else {"len_min": replacing.len_min}
+    return {"type": replacing.kind, **length, "deprecation": deprecation}
