@@ -27,9 +27,10 @@ local TITLES = {
 local BY_STATUS = {
   [404] = { code = "API_NOT_FOUND", detail = "No API answers at this address. Check provider, API and version in the path." },
   [405] = { code = "METHOD_NOT_ALLOWED", detail = "The gateway does not accept this method." },
-  [410] = { code = "API_VERSION_SUNSET", detail = "This version of the API has been switched off. Use a newer version." },
+  [410] = { status = 410, code = "API_VERSION_SUNSET", detail = "This version of the API has been switched off. Use a newer version." },
   [413] = { code = "REQUEST_TOO_LARGE", detail = "The request body is larger than this API accepts." },
   [417] = { status = 413, code = "REQUEST_TOO_LARGE", detail = "The request body is larger than this API accepts." },
+  [460] = { status = 403, code = "IP_BLOCKED", detail = "The provider does not accept calls from your address." }, -- ip-restriction
   [429] = { code = "RATE_LIMIT_EXCEEDED", detail = "The rate limit of your plan is used up. Wait as long as Retry-After says, or choose a larger plan." },
   [502] = { code = "PROXY_ERROR", detail = "The provider's server gave no valid answer. Try again; if it persists, tell the provider." },
   [503] = { code = "API_UNAVAILABLE", detail = "The provider's API cannot be reached at present. Try again later." },
@@ -53,7 +54,14 @@ local STOPS = {
   canceled = { status = 403, code = "SUBSCRIPTION_INACTIVE", detail = "The subscription has been canceled. Subscribe again to go on." },
   pending = { status = 403, code = "SUBSCRIPTION_INACTIVE", detail = "The provider has not yet approved the subscription." },
 }
-local REFUSALS = { malformed = INVALID, repeated = REPEATED, expired = EXPIRED }
+local MAINTENANCE = { status = 503, code = "API_UNAVAILABLE", detail = "The provider is at work on this API. Come back as Retry-After says." }
+local SUSPENDED = { status = 503, code = "API_UNAVAILABLE", detail = "The marketplace has suspended this API." }
+local REFUSALS = {
+  malformed = INVALID, repeated = REPEATED, expired = EXPIRED,
+  sunset = BY_STATUS[410], maintenance = MAINTENANCE, suspended = SUSPENDED,
+}
+-- seconds, where nobody named an end
+local WAITS = { [MAINTENANCE] = 300, [SUSPENDED] = 3600 }
 
 local function tag_value(tags, prefix)
   for _, tag in ipairs(tags or {}) do
@@ -201,7 +209,12 @@ return function()
   status = problem.status or status
 
   local upgrade_url
-  if problem == QUOTA then
+  if WAITS[problem] then
+    local service = kong.router.get_service()
+    local reopens_at = tonumber(tag_value(service and service.tags, "maintenance:")) or 0
+    local wait = reopens_at > 0 and reopens_at - ngx.time() or WAITS[problem]
+    response.set_header("Retry-After", ("%.0f"):format(wait > 1 and wait or 1))
+  elseif problem == QUOTA then
     local wait = lifted_at and lifted_at - ngx.time() or 0
     response.set_header("Retry-After", ("%.0f"):format(wait > 1 and wait or 1))
     if PORTAL_URL ~= "" and subscription then

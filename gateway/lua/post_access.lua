@@ -1,7 +1,7 @@
 -- post-function, access phase: who gets this far is let through to the provider, who is told who calls.
 --
 -- A key past its expiry is refused although its credential still exists (Kong's own `ttl` would delete the row, and could
--- then only say "invalid"), and so is a call to a version that was switched off which cors took for no preflight.
+-- then only say "invalid"), and so is a call to what is closed (pre_access.lua) which cors took for no preflight.
 --
 -- The provider's secrets are derived here, from a master in the gateway's environment and the service's tags api:<id>
 -- and epoch:<number>: Kong's database holds none. catalog derives the same ones to show them to the provider.
@@ -95,8 +95,8 @@ local function remember_limits()
 end
 
 return function()
-  if kong.ctx.shared.marketplace_refusal == "sunset" then
-    return kong.response.exit(410, { message = "This version has been switched off" })
+  if kong.ctx.shared.marketplace_closed then
+    return kong.response.exit(kong.ctx.shared.marketplace_closed, { message = "No calls are let through" })
   end
   local credential = kong.client.get_credential()
   local expires_at = tonumber(tag_value(credential and credential.tags, "exp:"))

@@ -76,16 +76,22 @@ local function collect(found, value, extract)
   return #found > before
 end
 
--- The version was switched off: its service is tagged sunset:<unix>, 0 when no time was named.
-local function is_sunset()
-  local service = kong.router.get_service()
+-- Why nobody is let through at present, from the service's tags: sunset:<unix> (the version is switched off from then on;
+-- 0 when no time was named), maintenance:<unix> (until then; 0 when no end was named), closed:suspended.
+local function closed_by()
+  local service, now = kong.router.get_service(), ngx.time()
   for _, tag in ipairs(service and service.tags or {}) do
-    local sunset_at = tonumber(tag:match("^sunset:(%d+)$"))
-    if sunset_at then
-      return ngx.time() >= sunset_at
+    local what, at = tag:match("^(%l+):(%d+)$")
+    at = at and tonumber(at)
+    if what == "sunset" and now >= at then
+      return "sunset", 410
+    elseif what == "maintenance" and (at == 0 or now < at) then
+      return "maintenance", 503
+    elseif tag == "closed:suspended" then
+      return "suspended", 503
     end
   end
-  return false
+  return nil
 end
 
 return function()
@@ -93,11 +99,13 @@ return function()
   local request = kong.service.request
   local found = {}
 
-  if is_sunset() then
+  local reason, status = closed_by()
+  if reason then
+    kong.ctx.shared.marketplace_refusal = reason
+    kong.ctx.shared.marketplace_closed = status
     if not headers["access-control-request-method"] then
-      return kong.response.exit(410, { message = "This version has been switched off" })
-    end
-    kong.ctx.shared.marketplace_refusal = "sunset" -- cors answers a preflight; what is none, post_access refuses
+      return kong.response.exit(status, { message = "No calls are let through" })
+    end -- cors answers a preflight; what cors takes for none, post_access refuses
   end
   collect(found, headers["x-api-key"])
   collect(found, headers["apikey"])

@@ -80,6 +80,7 @@ def test_a_spent_quota_says_when_to_come_back(until: int, wait: str) -> None:
         (408, 408, "BAD_REQUEST"),
         (410, 410, "API_VERSION_SUNSET"),
         (413, 413, "REQUEST_TOO_LARGE"),
+        (460, 403, "IP_BLOCKED"),
         (417, 413, "REQUEST_TOO_LARGE"),
         (429, 429, "RATE_LIMIT_EXCEEDED"),
         (500, 500, "PROXY_ERROR"),

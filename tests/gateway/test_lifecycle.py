@@ -48,6 +48,33 @@ def test_a_version_is_gone_from_its_second_on(sunset_at: int, refused: bool) -> 
     assert ("Sunset" in exchange.response_headers) is (sunset_at > 0)
 
 
+@pytest.mark.parametrize(
+    ("tag", "wait"),
+    [
+        (f"maintenance:{int(NOW) + 90}", "90"),
+        ("maintenance:0", "300"),
+        ("closed:suspended", "3600"),
+        (f"maintenance:{int(NOW)}", None),
+    ],
+)
+def test_what_is_closed_says_when_to_come_back(tag: str, wait: str | None) -> None:
+    exchange = Exchange(request_headers={"X-API-Key": a_key()}, service_tags=["api:A", tag])
+    assert (exchange.run_access() is not None) is (wait is not None)
+    if wait is None:
+        return
+    problem = exchange.problem()
+    assert (problem["status"], problem["code"]) == (503, "API_UNAVAILABLE")
+    assert exchange.response_headers["Retry-After"] == wait
+
+
+def test_a_closed_api_lets_preflights_go_no_further_than_cors() -> None:
+    exchange = Exchange(request_headers=PREFLIGHT, service_tags=["maintenance:0"])
+    assert exchange.run_access() is None
+    exited = exchange.run_access("post_access")
+    assert exited is not None
+    assert exited.status == 503
+
+
 def test_nobody_needs_a_key_to_learn_that_it_is_gone() -> None:
     exchange = Exchange(service_tags=["sunset:0"])
     assert exchange.run_access() is not None

@@ -2,12 +2,53 @@
 
 from typing import Any
 
+import pytest
 from httpx import AsyncClient
 
 from common.db import Database
 from tests.catalog.conftest import Caller
 from tests.catalog.factories import a_plan_body, an_api_body, publish, register
 from tests.support.outbox import outbox_events
+
+
+async def test_settings_are_the_providers_and_the_gateway_hears_of_them(
+    client: AsyncClient, acme: Caller, worker_db: Database
+) -> None:
+    api_id = await publish(client, acme())
+    path = f"/v1/apis/{api_id}"
+    sent = {"retries": 1, "blocked_ips": ["192.0.2.0/24"], "maintenance": {"until": "2026-12-01T06:00:00Z"}}
+    answer = await client.patch(path, json={"settings": sent}, headers=acme())
+    assert answer.status_code == 200, answer.text
+    changed = await client.patch(path, json={"settings": {"maintenance": None}}, headers=acme())
+    settings = changed.json()["settings"]
+    assert (settings["retries"], settings["blocked_ips"]) == (1, ["192.0.2.0/24"])
+    assert settings["maintenance"] is None
+    assert settings["timeouts"] == {"connect_ms": 5_000, "read_ms": 60_000, "write_ms": 60_000}
+    assert (await client.get(path)).json()["settings"] is None
+    told = [e["payload"]["settings"] for e in await outbox_events(worker_db, "catalog.api.v1")][-2:]
+    assert [t["maintenance"] is None for t in told] == [False, True]
+    same = await client.patch(path, json={"settings": {"retries": 1}}, headers=acme())
+    assert same.headers["ETag"] == changed.headers["ETag"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "field"),
+    [
+        ({"retries": 6}, "body.settings.retries"),
+        ({"timeouts": {"read_ms": 1}}, "body.settings.timeouts.read_ms"),
+        ({"max_body_mb": 0}, "body.settings.max_body_mb"),
+        ({"maintenance": {"until": "2026-12-01T06:00:00"}}, "body.settings.maintenance.until"),
+        ({"unheard_of": 1}, "body.settings.unheard_of"),
+        ({"blocked_ips": ["here"]}, "settings.blocked_ips"),
+        ({"request_headers": {"remove": ["Host"]}}, "settings.request_headers.remove"),
+    ],
+)
+async def test_a_setting_that_cannot_be_is_named(
+    client: AsyncClient, acme: Caller, sent: dict[str, Any], field: str
+) -> None:
+    api_id = await publish(client, acme())
+    answer = await client.patch(f"/v1/apis/{api_id}", json={"settings": sent}, headers=acme())
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
 async def test_two_drafts_cannot_share_a_slug_within_a_provider(

@@ -15,6 +15,7 @@ from kong_sync.db.progress import Told
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.progress import Progress, State
+from kong_sync.domain.records import ApiSettings
 from tests.kong_sync.factories import (
     NOW,
     a_key,
@@ -27,10 +28,15 @@ from tests.kong_sync.factories import (
 )
 from tests.kong_sync.market import tell
 
+SETTINGS = ApiSettings(
+    read_ms=9, tls_verify=False, max_body_mb=1, blocked_ips=("192.0.2.1",), set_headers=(("x-a", "1"), ("x-b", "2")),
+    remove_headers=("x-c",), in_maintenance=True, maintenance_until=NOW,
+)  # fmt: skip
+
 
 async def test_what_was_put_comes_back(worker_db: Database) -> None:
     tables = some_tables(
-        apis=[an_api(cors_origins=("https://a.example", "https://b.example"), upstream_epoch=4)],
+        apis=[an_api(cors_origins=("https://a.example", "https://b.example"), upstream_epoch=4, settings=SETTINGS)],
         versions=[a_version(state="deprecated", deprecated_at=NOW, sunset_at=NOW + timedelta(days=1))],
         subscriptions=[
             a_subscription(

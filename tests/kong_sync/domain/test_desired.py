@@ -10,6 +10,7 @@ import pytest
 from kong_sync.domain.edge import RedisAddress
 from kong_sync.domain.entities import Entity, Kind, tag_value
 from kong_sync.domain.limits import WINDOWS, Limits
+from kong_sync.domain.records import Api, ApiSettings
 from tests.kong_sync.factories import (
     NOW,
     a_key,
@@ -57,7 +58,7 @@ def test_the_service_calls_the_versions_address_before_the_apis() -> None:
     assert [own.fields[f] for f in ("protocol", "host", "port", "path")] == ["http", "10.0.0.1", 81, None]
 
 
-@pytest.mark.parametrize("status", ["draft", "pending_review", "rejected", "suspended", "retired"])
+@pytest.mark.parametrize("status", ["draft", "pending_review", "rejected", "retired"])
 def test_an_api_that_is_not_published_has_nothing_in_the_gateway(status: str) -> None:
     entities = wanted(some_tables(apis=[an_api(status=status)]))
     assert {e.owner.concern for e in entities} == {"probe", "canary", "subscription"}
@@ -121,6 +122,57 @@ def test_a_service_is_guarded_and_logged() -> None:
         some_tables(apis=[an_api(cors_origins=("https://a.example",))]), edge=an_edge(file_log_path="/x")
     )
     assert {e.fields["name"] for e in of_kind(more, Kind.PLUGIN, "api")} == names | {"cors", "file-log"}
+
+
+SETTINGS = ApiSettings(
+    connect_ms=1_000, read_ms=2_000, write_ms=3_000, retries=0, tls_verify=True, max_body_mb=3,
+    blocked_ips=("192.0.2.0/24",), set_headers=(("x-tenant", "m"),), remove_headers=("x-debug",),
+)  # fmt: skip
+
+
+def test_the_providers_settings_are_the_services_fields_and_plugins() -> None:
+    entities = wanted(some_tables(apis=[an_api(settings=SETTINGS)]))
+    (service,) = of_kind(entities, Kind.SERVICE, "api")
+    fields = ("connect_timeout", "read_timeout", "write_timeout", "retries", "tls_verify")
+    assert [service.fields[f] for f in fields] == [1_000, 2_000, 3_000, 0, True]
+    assert plugin(entities, "request-size-limiting", "api").fields["config"]["allowed_payload_size"] == 3
+    assert plugin(entities, "ip-restriction", "api").fields["config"]["deny"] == ["192.0.2.0/24"]
+    assert plugin(entities, "request-transformer", "api").fields["config"] == {
+        "add": {"headers": ["x-tenant:m"]},
+        "replace": {"headers": ["x-tenant:m"]},
+        "remove": {"headers": ["x-debug"]},
+    }
+
+
+def test_nothing_is_said_of_tls_where_there_is_none() -> None:
+    version = a_version(base_url="http://10.0.0.1")
+    tables = some_tables(apis=[an_api(settings=SETTINGS)], versions=[version])
+    (service,) = of_kind(wanted(tables), Kind.SERVICE, "api")
+    assert service.fields["tls_verify"] is None
+
+
+@pytest.mark.parametrize(
+    ("api", "tag"),
+    [
+        (an_api(status="suspended"), "closed:suspended"),
+        (an_api(settings=ApiSettings(in_maintenance=True)), "maintenance:0"),
+        (
+            an_api(settings=ApiSettings(in_maintenance=True, maintenance_until=NOW)),
+            f"maintenance:{int(NOW.timestamp())}",
+        ),
+    ],
+)
+def test_a_closed_api_keeps_its_guards_and_its_service_says_why(api: Api, tag: str) -> None:
+    open_, closed = wanted(), wanted(some_tables(apis=[api]))
+    (service,) = of_kind(closed, Kind.SERVICE, "api")
+    assert tag in service.tags
+    assert len(of_kind(closed, Kind.PLUGIN, "api")) == len(of_kind(open_, Kind.PLUGIN, "api"))
+    assert paths(closed) == paths(open_)
+
+
+def test_a_suspended_apis_service_leads_nowhere() -> None:
+    (service,) = of_kind(wanted(some_tables(apis=[an_api(status="suspended")])), Kind.SERVICE, "api")
+    assert (service.fields["host"], service.fields["port"]) == ("127.0.0.1", 9)
 
 
 def test_the_log_is_large_and_its_secret_is_only_a_reference() -> None:

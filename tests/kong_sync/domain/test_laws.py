@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kong_sync.domain.diff import Action, diff
 from kong_sync.domain.entities import Entity, Kind
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Tables
+from kong_sync.domain.records import ApiSettings, Tables
 from tests.kong_sync.factories import (
     NOW,
     a_key,
@@ -27,6 +27,11 @@ from tests.kong_sync.factories import (
 )  # fmt: skip
 
 NAMES = st.sampled_from(["a", "b", "c"])
+SETTINGS = [
+    ApiSettings(),
+    ApiSettings(max_body_mb=1, blocked_ips=("192.0.2.1", "192.0.2.9"), retries=0),
+    ApiSettings(set_headers=(("x-a", "1"),), tls_verify=True, in_maintenance=True),
+]
 
 
 @st.composite
@@ -36,7 +41,8 @@ def tables(draw: st.DrawFn) -> Tables:
         an_api(
             id=an_id(f"api {name}"),
             slug=draw(NAMES) + name,
-            status=draw(st.sampled_from(["published", "retired"])),
+            status=draw(st.sampled_from(["published", "suspended", "retired"])),
+            settings=draw(st.sampled_from(SETTINGS)),
         )
         for name in draw(st.sets(NAMES))
     ]

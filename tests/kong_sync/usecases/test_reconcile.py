@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -17,6 +18,7 @@ from sqlalchemy import text
 
 from catalog.domain.upstream_secret import derive_secret
 from kong_sync.domain.limits import Limits
+from kong_sync.domain.records import ApiSettings
 from kong_sync.domain.report import Outcome
 from kong_sync.usecases.reconcile import reconcile
 from tests.gateway.keys import a_key as a_key_text
@@ -268,6 +270,53 @@ async def test_a_version_says_that_it_is_going_and_is_gone_without_a_write(stage
     assert answer.headers["Link"] == f'</{stage.slug}/pay/v2>; rel="successor-version"'
     assert (await stage.call("/pay/v2/things")).status_code == 200
     assert await stage.plan() == []
+
+
+async def retell(stage: Stage, **changes: Any) -> None:
+    """The API as catalog tells it next, in the gateway."""
+    stage.api = replace(stage.api, version=stage.api.version + 1, **changes)
+    await tell(stage.db, some_tables(apis=[stage.api], versions=[], subscriptions=[], keys=[]))
+    await stage.reconcile()
+    assert await stage.plan() == []
+
+
+async def test_the_providers_settings_hold_and_go_again(stage: Stage) -> None:
+    await stage.set_up()
+    await retell(
+        stage,
+        settings=ApiSettings(max_body_mb=1, set_headers=(("x-tenant", "m"),), remove_headers=("x-debug",)),
+    )
+    headers = {"X-API-Key": stage.key, "X-Tenant": "forged", "X-Debug": "1"}
+    async with httpx.AsyncClient(base_url=stage.double.proxy_url) as client:
+        path = f"/{stage.slug}/pay/v1/things"
+        assert (await client.get(path, headers=headers)).status_code == 200
+        large = await client.post(path, headers=headers, content=b"x" * (2**20 + 1))
+    head = headers_of(stage.upstream.heads[-1])
+    assert (head["x-tenant"], "x-debug" in head) == ("m", False)
+    assert (large.status_code, large.json()["code"]) == (413, "REQUEST_TOO_LARGE")
+    await retell(stage, settings=ApiSettings(blocked_ips=("127.0.0.0/8",)))
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (403, "IP_BLOCKED")
+    await retell(stage, settings=ApiSettings())
+    assert (await stage.call()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [{"status": "suspended"}, {"settings": ApiSettings(in_maintenance=True)}],
+    ids=["stopped", "at-work"],
+)
+async def test_a_closed_api_says_when_to_come_back_and_reaches_nobody(
+    stage: Stage, closed: dict[str, Any]
+) -> None:
+    await stage.set_up()
+    await retell(stage, **closed)
+    answer = await stage.call()
+    assert (answer.status_code, answer.json()["code"]) == (503, "API_UNAVAILABLE")
+    assert int(answer.headers["Retry-After"]) >= 300
+    assert stage.upstream.heads == []
+    await retell(stage, status="published", settings=ApiSettings())
+    assert (await stage.call()).status_code == 200
 
 
 async def test_a_retired_api_leaves_the_gateway_route_first(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from catalog.domain.errors import (
     ApiIsFrozen,
     ApiNotFound,
     ApiWasPublished,
+    BadSettings,
     BadSlug,
     BadUpstream,
     OrganisationSuspended,
@@ -132,7 +133,9 @@ async def get_api(api_id: UUID, caller: PublicCaller, session: Transaction, resp
 
 @router.patch(
     "/v1/apis/{api_id}",
-    responses=error_responses(ApiNotFound, ApiIsFrozen, BadUpstream, UnknownCategory, PreconditionFailed),
+    responses=error_responses(
+        ApiNotFound, ApiIsFrozen, BadUpstream, BadSettings, UnknownCategory, PreconditionFailed
+    ),
 )
 async def update_api(
     *, api_id: UUID, body: ApiUpdate, caller: Editor, session: Transaction, clock: ClockDep, rules: RulesDep,

@@ -67,6 +67,43 @@ class ApiCreate(Body):
     cors_origins: Origins = []
 
 
+Milliseconds = Annotated[int, Field(strict=True, ge=100, le=300_000)]
+HeaderName = Annotated[str, _text(1, 64)]
+
+
+class TimeoutsIn(Body):
+    """How long the gateway waits for your server, in milliseconds."""
+
+    connect_ms: Milliseconds = 5_000
+    read_ms: Milliseconds = 60_000
+    write_ms: Milliseconds = 60_000
+
+
+class RequestHeadersIn(Body):
+    """Headers that your server gets in place of the caller's, and that it does not get. No place for secrets."""
+
+    add: Annotated[dict[HeaderName, str], Field(max_length=20)] = {}
+    remove: Annotated[list[HeaderName], Field(max_length=20)] = []
+
+
+class MaintenanceIn(Body):
+    """Callers are told to come back then; without a date, in some minutes."""
+
+    until: AwareDatetime | None = None
+
+
+class SettingsIn(Body):
+    """How the gateway treats calls: what is left out stays, what is sent replaces that part."""
+
+    timeouts: TimeoutsIn = TimeoutsIn()
+    retries: Annotated[int, Field(strict=True, ge=0, le=5)] = 2
+    tls_verify: bool | None = None
+    max_body_mb: Annotated[int, Field(strict=True, ge=1, le=1024)] | None = None
+    blocked_ips: Annotated[list[Annotated[str, _text(2, 50)]], Field(max_length=200)] = []
+    request_headers: RequestHeadersIn = RequestHeadersIn()
+    maintenance: MaintenanceIn | None = None
+
+
 class ApiUpdate(Body):
     """What is to change; what is left out stays."""
 
@@ -80,10 +117,13 @@ class ApiUpdate(Body):
     tags: Tags = []
     visibility: Visibility = Visibility.PUBLIC
     cors_origins: Origins = []
+    settings: SettingsIn = SettingsIn()
 
     def changes(self) -> dict[str, Any]:
         """The fields that were sent."""
-        sent = self.model_dump(exclude_unset=True)
+        sent = self.model_dump(include=self.model_fields_set)
+        if "settings" in sent:
+            sent["settings"] = self.settings.model_dump(include=self.settings.model_fields_set)
         return {name: tuple(value) if isinstance(value, list) else value for name, value in sent.items()}
 
 
@@ -103,7 +143,7 @@ class ProviderOut(BaseModel):
 
 
 class ApiOut(BaseModel):
-    """An API. `base_url`, `review_note` and `actions` are for its provider: calls go through the gateway."""
+    """An API. `base_url`, `review_note`, `settings` and `actions` are for its provider only."""
 
     id: UUID
     version: int
@@ -128,6 +168,7 @@ class ApiOut(BaseModel):
     published_at: datetime | None
     base_url: str | None = None
     review_note: str | None = None
+    settings: dict[str, Any] | None = None
     actions: list[str] = []
 
     @classmethod
@@ -146,6 +187,7 @@ class ApiOut(BaseModel):
                 "gateway": GatewayOut(state=gateway.state, reason=reason, proxy_url=gateway.proxy_url),
                 "base_url": api.base_url if owns else None,
                 "review_note": api.review_note if owns else None,
+                "settings": api.settings.to_wire() if owns else None,
                 "actions": allowed_actions(api.status) if owns and api.status not in FROZEN else [],
             }
         )

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.db.tables import api, gateway_state
 from catalog.domain.api import Api, Gateway, Visibility
+from catalog.domain.api_settings import ApiSettings, changed_settings
 from catalog.domain.errors import ApiNotFound
 from catalog.domain.publishing import ApiStatus
 
@@ -36,6 +37,7 @@ def to_api(row: Row[Any]) -> Api:
             "visibility": Visibility(values["visibility"]),
             "tags": tuple(values["tags"]),
             "cors_origins": tuple(values["cors_origins"]),
+            "settings": changed_settings(ApiSettings(), values["settings"]),
             "gateway": Gateway(state, reason, proxy_url) if state else None,
         }
     )
@@ -139,4 +141,4 @@ async def count_public(session: AsyncSession, provider_slug: str) -> int:
 def _values(value: Api) -> dict[str, Any]:
     plain: dict[str, Any] = {column.name: getattr(value, column.name) for column in _OWN}
     lists: Sequence[str] = ("tags", "cors_origins")
-    return plain | {name: list(plain[name]) for name in lists}
+    return plain | {name: list(plain[name]) for name in lists} | {"settings": value.settings.to_wire()}

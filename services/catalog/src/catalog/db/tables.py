@@ -72,6 +72,7 @@ api = Table(
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
     Column("published_at", _INSTANT),
+    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("upstream_epoch", Integer, nullable=False, server_default=text("1")),
     Column("search", TSVECTOR, nullable=False),  # kept by a trigger
     UniqueConstraint("provider_organisation_id", "slug"),

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from catalog.domain.api_settings import DEFAULT_SETTINGS, ApiSettings
 from catalog.domain.publishing import VISIBLE, ApiStatus
 from catalog.domain.terms import Terms
 
@@ -69,6 +70,7 @@ class Api:
     total_calls: int = 0
     review_note: str | None = None
     published_at: datetime | None = None  # the first time; never unset
+    settings: ApiSettings = DEFAULT_SETTINGS
     upstream_epoch: int = 1  # of the secrets that the gateway shows to the provider
     gateway: Gateway | None = None
 

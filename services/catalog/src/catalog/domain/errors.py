@@ -179,6 +179,15 @@ class BadLifecycle(Invalid):
         super().__init__(reason, field=field)
 
 
+class BadSettings(Invalid):
+    """The gateway cannot treat calls like this; `field` names the place within the settings."""
+
+    code = "BAD_SETTINGS"
+
+    def __init__(self, reason: str, *, field: str) -> None:
+        super().__init__(reason, field=f"settings.{field}")
+
+
 class BadTerms(Invalid):
     """The plan's terms contradict themselves; `field` names the place."""
 

@@ -1,7 +1,10 @@
 """The API as others see it."""
 
+from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from catalog.domain.api import Api, Visibility
 from catalog.domain.publishing import ApiStatus
@@ -11,6 +14,43 @@ _COPIED = (
     "version", "provider_organisation_id", "provider_slug", "slug", "name", "description", "base_url", "status",
     "visibility", "latest_version", "upstream_epoch",
 )  # fmt: skip
+
+
+class TimeoutsInEvent(BaseModel):
+    """Milliseconds."""
+
+    model_config = ConfigDict(frozen=True)
+    connect_ms: int
+    read_ms: int
+    write_ms: int
+
+
+class RequestHeadersInEvent(BaseModel):
+    """Headers that the provider's server gets, and that it does not get; names in lower case."""
+
+    model_config = ConfigDict(frozen=True)
+    add: dict[str, str]
+    remove: list[str]
+
+
+class MaintenanceInEvent(BaseModel):
+    """Down until then; null: until further notice."""
+
+    model_config = ConfigDict(frozen=True)
+    until: AwareDatetime | None
+
+
+class SettingsInEvent(BaseModel):
+    """How the gateway treats calls to the API; null where the gateway's own default holds."""
+
+    model_config = ConfigDict(frozen=True)
+    timeouts: TimeoutsInEvent
+    retries: int
+    tls_verify: bool | None
+    max_body_mb: int | None
+    blocked_ips: list[str]
+    request_headers: RequestHeadersInEvent
+    maintenance: MaintenanceInEvent | None
 
 
 class ApiChanged(Event, topic="catalog.api.v1", type="api.changed", key="api_id"):
@@ -28,12 +68,14 @@ class ApiChanged(Event, topic="catalog.api.v1", type="api.changed", key="api_id"
     latest_version: str | None
     cors_origins: list[str]
     upstream_epoch: int
+    settings: SettingsInEvent
 
     @classmethod
     def of(cls, api: Api) -> Self:
         """The event that tells of `api` as it is."""
         copied = {name: getattr(api, name) for name in _COPIED}
-        return cls(api_id=api.id, cors_origins=list(api.cors_origins), **copied)
+        settings = SettingsInEvent.model_validate(api.settings.to_wire())
+        return cls(api_id=api.id, cors_origins=list(api.cors_origins), settings=settings, **copied)
 
     @classmethod
     def example(cls) -> Self:
@@ -52,4 +94,13 @@ class ApiChanged(Event, topic="catalog.api.v1", type="api.changed", key="api_id"
             latest_version="v1",
             cors_origins=["https://app.example.com"],
             upstream_epoch=2,
+            settings=SettingsInEvent(
+                timeouts=TimeoutsInEvent(connect_ms=5_000, read_ms=60_000, write_ms=60_000),
+                retries=2,
+                tls_verify=True,
+                max_body_mb=10,
+                blocked_ips=["192.0.2.0/24"],
+                request_headers=RequestHeadersInEvent(add={"x-tenant": "marketplace"}, remove=["x-debug"]),
+                maintenance=MaintenanceInEvent(until=datetime(2026, 12, 1, 6, tzinfo=UTC)),
+            ),
         )

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.db import apis, categories
 from catalog.domain.api import Api
+from catalog.domain.api_settings import changed_settings, checked_settings
 from catalog.domain.errors import UnknownCategory
 from catalog.domain.publishing import refuse_when_frozen
 from catalog.domain.upstream import checked_base_url
@@ -21,7 +22,9 @@ async def edit_api(
 ) -> Api:
     """The API, which the caller has locked, with `changes` made to it."""
     refuse_when_frozen(api.status)
-    edited = replace(api, **changes)
+    changes = dict(changes)
+    settings = checked_settings(changed_settings(api.settings, changes.pop("settings", None) or {}))
+    edited = replace(api, settings=settings, **changes)
     if edited.category != api.category:
         category = await categories.find_slug(session, edited.category)
         if category is None:

@@ -13,12 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from kong_sync.db.tables import api_copy, api_key_copy, api_version_copy, quota_copy, subscription_copy
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Api, ApiVersion, Key, Phase, Quota, Subscription, Tables
+from kong_sync.domain.records import Api, ApiSettings, ApiVersion, Key, Phase, Quota, Subscription, Tables
 
 
 async def put_api(session: AsyncSession, api: Api) -> None:
     """The copy is at least as new as `api`."""
-    await _put(session, api_copy, {**asdict(api), "cors_origins": list(api.cors_origins)})
+    await _put(
+        session,
+        api_copy,
+        {**asdict(api), "cors_origins": list(api.cors_origins), "settings": _settings_json(api.settings)},
+    )
 
 
 async def put_version(session: AsyncSession, version: ApiVersion) -> None:
@@ -80,7 +84,27 @@ async def _rows(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
 
 
 def _api(row: dict[str, Any]) -> Api:
-    return Api(**{**row, "cors_origins": tuple(row["cors_origins"])})
+    origins, settings = tuple(row["cors_origins"]), _settings(row["settings"])
+    return Api(**{**row, "cors_origins": origins, "settings": settings})
+
+
+def _settings_json(settings: ApiSettings) -> dict[str, Any]:
+    until = settings.maintenance_until
+    return {**asdict(settings), "maintenance_until": until.isoformat() if until else None}
+
+
+def _settings(stored: dict[str, Any]) -> ApiSettings:
+    """The settings as stored; copies of before they were told have none, and so the defaults."""
+    if not stored:
+        return ApiSettings()
+    until = stored["maintenance_until"]
+    parts = {
+        "blocked_ips": tuple(stored["blocked_ips"]),
+        "set_headers": tuple((name, value) for name, value in stored["set_headers"]),
+        "remove_headers": tuple(stored["remove_headers"]),
+        "maintenance_until": datetime.fromisoformat(until) if until else None,
+    }
+    return ApiSettings(**{**stored, **parts})
 
 
 def _key(row: dict[str, Any]) -> Key:

@@ -34,6 +34,7 @@ api_copy = Table(
     Column("status", Text, nullable=False),
     Column("latest_version", Text),
     Column("cors_origins", ARRAY(Text), nullable=False),
+    Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("upstream_epoch", Integer, nullable=False, server_default=text("1")),
 )  # fmt: skip
 

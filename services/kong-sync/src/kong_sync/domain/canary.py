@@ -10,13 +10,11 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 
-from kong_sync.domain.edge import Edge, address
+from kong_sync.domain.edge import NOWHERE, Edge, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.served import guards
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Nothing listens there; the probe is answered by the gateway itself.
-NOWHERE = "http://127.0.0.1:9"
 _PROBE = Owner(Concern.PROBE)
 _CANARY = Owner(Concern.CANARY)
 

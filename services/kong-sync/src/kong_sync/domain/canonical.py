@@ -9,7 +9,7 @@ from kong_sync.domain.entities import Entity
 
 # Kong keeps these as sets, or their order means nothing.
 _UNORDERED = frozenset(
-    {"tags", "paths", "protocols", "methods", "hosts", "origins", "exposed_headers", "allow", "snis"}
+    {"tags", "paths", "protocols", "methods", "hosts", "origins", "exposed_headers", "allow", "deny", "snis"}
 )
 # Maps of free names: one more entry is a difference. (In a record, a field that we do not set is Kong's default.)
 _MAPS = frozenset({"headers", "custom_fields_by_lua"})

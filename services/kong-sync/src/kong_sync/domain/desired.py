@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from kong_sync.domain.canary import NOWHERE, canary, probe_ground
-from kong_sync.domain.edge import Edge, address
+from kong_sync.domain.canary import canary, probe_ground
+from kong_sync.domain.edge import NOWHERE, Edge, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.records import Api, ApiVersion, Key, Quota, Tables
 from kong_sync.domain.served import serve_api

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 from kong_sync.domain.entities import MANAGED_TAG, Entity, Kind, Owner, tag_value
 
+# Where services lead whose every call is answered by the gateway itself.
+NOWHERE = "http://127.0.0.1:9"
+
 
 @dataclass(frozen=True, slots=True)
 class LuaSource:

@@ -8,8 +8,25 @@ from datetime import datetime
 
 from kong_sync.domain.limits import Limits
 
-SERVED_API_STATES = frozenset({"published", "deprecated"})
+SERVED_API_STATES = frozenset({"published", "deprecated", "suspended"})
 KNOWN_VERSION_STATES = frozenset({"active", "deprecated", "sunset"})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """How calls to an API are treated; None where the gateway's own default holds. Times in milliseconds."""
+
+    connect_ms: int = 5_000
+    read_ms: int = 60_000
+    write_ms: int = 60_000
+    retries: int = 2
+    tls_verify: bool | None = None
+    max_body_mb: int | None = None
+    blocked_ips: tuple[str, ...] = ()
+    set_headers: tuple[tuple[str, str], ...] = ()
+    remove_headers: tuple[str, ...] = ()
+    in_maintenance: bool = False
+    maintenance_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +43,17 @@ class Api:
     latest_version: str | None = None
     cors_origins: tuple[str, ...] = ()
     upstream_epoch: int = 1
+    settings: ApiSettings = ApiSettings()
 
     @property
     def served(self) -> bool:
-        """Calls to it should be answered."""
+        """Calls to it should be answered, if only by why they go no further."""
         return self.status in SERVED_API_STATES
+
+    @property
+    def suspended(self) -> bool:
+        """An operator of the marketplace has stopped it."""
+        return self.status == "suspended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from kong_sync.domain.edge import Edge, address
+from kong_sync.domain.edge import NOWHERE, Edge, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
-from kong_sync.domain.records import Api, ApiVersion
+from kong_sync.domain.records import Api, ApiSettings, ApiVersion
 
 _INGEST_TOKEN = "{vault://env/ingest-token}"  # noqa: S105 - a reference, so that Kong's database holds no secret
 _EXPOSED_HEADERS = [
     "X-Request-Id", "X-Response-Time", "X-Error-Code", "Retry-After",
     "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset", "Deprecation", "Sunset", "Link",
 ]  # fmt: skip
+# Nobody else answers with it, so that the header filter can tell it from acl's 403.
+_BLOCKED = 460
 _QUEUE = {
     "max_batch_size": 200,
     "max_entries": 1_000_000,
@@ -85,19 +87,35 @@ def _lifecycle_tags(version: ApiVersion, latest: ApiVersion | None) -> tuple[str
     return tuple(tags)
 
 
+def _closed_tags(api: Api) -> tuple[str, ...]:
+    """Why nobody is let through: the marketplace stopped it, or its provider is at work on it (0: no end named)."""
+    if api.suspended:
+        return ("closed:suspended",)
+    if not api.settings.in_maintenance:
+        return ()
+    until = api.settings.maintenance_until
+    return (f"maintenance:{int(until.timestamp()) if until else 0}",)
+
+
 def _service(edge: Edge, api: Api, version: ApiVersion, latest: ApiVersion | None) -> Entity:
+    settings = api.settings
+    # should the Lua fail, a suspended API's calls still reach nobody
+    upstream = address(NOWHERE if api.suspended else version.base_url or api.base_url or "")
     fields = {
         # the end of the id keeps the name unique while two APIs swap their slugs
         "name": f"{api.provider_slug}.{api.slug}.{version.name}.{version.id[-8:]}",
-        **address(version.base_url or api.base_url or ""),
+        **upstream,
         "enabled": True,
-        "retries": 2,
-        "connect_timeout": 5_000,
-        "read_timeout": 60_000,
-        "write_timeout": 60_000,
+        "retries": settings.retries,
+        "connect_timeout": settings.connect_ms,
+        "read_timeout": settings.read_ms,
+        "write_timeout": settings.write_ms,
+        # Kong refuses it where there is no TLS
+        "tls_verify": settings.tls_verify if upstream["protocol"] == "https" else None,
     }
     part = f"service.{version.id}"
-    tags = (*_tags(edge, api, version), f"epoch:{api.upstream_epoch}", *_lifecycle_tags(version, latest))
+    more = (f"epoch:{api.upstream_epoch}", *_lifecycle_tags(version, latest), *_closed_tags(api))
+    tags = (*_tags(edge, api, version), *more)
     return edge.entity(Kind.SERVICE, part, _owner(api), fields, tags=tags)
 
 
@@ -143,6 +161,8 @@ def _plugins(edge: Edge, api: Api, version: ApiVersion, service: Entity) -> Iter
     yield from guards(edge, part, owner, service.id, group=group_of(api.id))
     if api.cors_origins:
         yield edge.plugin("cors", part, owner, _cors(api), service=service.id)
+    for name, config in _asked_for(api.settings):
+        yield edge.plugin(name, part, owner, config, service=service.id)
     yield edge.plugin("http-log", part, owner, _http_log(edge), service=service.id)
     if edge.file_log_path:
         file_log = {
@@ -151,6 +171,32 @@ def _plugins(edge: Edge, api: Api, version: ApiVersion, service: Entity) -> Iter
             "custom_fields_by_lua": dict(edge.lua.log_fields),
         }
         yield edge.plugin("file-log", part, owner, file_log, service=service.id)
+
+
+def _asked_for(settings: ApiSettings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The plugins that the provider's settings ask for."""
+    if settings.max_body_mb is not None:
+        yield (
+            "request-size-limiting",
+            {
+                "allowed_payload_size": settings.max_body_mb,
+                "size_unit": "megabytes",
+                "require_content_length": False,
+            },
+        )
+    if settings.blocked_ips:
+        yield "ip-restriction", {"deny": list(settings.blocked_ips), "status": _BLOCKED}
+    if settings.set_headers or settings.remove_headers:
+        # add is for what the caller did not send, replace for what it did: together they set
+        lines = [f"{name}:{value}" for name, value in settings.set_headers]
+        yield (
+            "request-transformer",
+            {
+                "add": {"headers": lines},
+                "replace": {"headers": lines},
+                "remove": {"headers": list(settings.remove_headers)},
+            },
+        )
 
 
 def _cors(api: Api) -> dict[str, Any]:
