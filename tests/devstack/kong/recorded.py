@@ -92,21 +92,3 @@ def body_shape(text: str, back: dict[str, str]) -> Any:
 
 def header_shape(headers: list[tuple[str, str]]) -> dict[str, str]:
     return {n.lower(): "<varies>" if n.lower() in VARYING else shape(v) for n, v in headers}
-
-
-# What is consciously not replayed, by the number that it starts with, and why.
-LEFT_OUT = {
-    "200": "a node without a database; the double has one, a DB-less mode is for later",
-    "201": "DB-less",
-    "202": "DB-less",
-    "203": "DB-less",
-    "204": "DB-less: a write is 405",
-    "205": "DB-less: GET /config",
-    "206": "DB-less: the proxy part is the same as 060",
-    "207": "DB-less: the proxy part is the same as 069",
-    "208": "DB-less: POST /config",
-    "209": "DB-less: POST /config",
-    "210": "DB-less: POST /config",
-    "211": "DB-less: counters over POST /config",
-    "212": "DB-less: the proxy part is the same as 030",
-}

@@ -24,8 +24,17 @@ def main() -> None:
         default=0.0,
         help="seconds until changed routes, services and plugins take effect, as on a real node",
     )
+    parser.add_argument("--database", choices=("postgres", "off"), default="postgres")
+    parser.add_argument("--declarative-config", type=Path, help="with --database off: what to start with")
     given = parser.parse_args()
-    options = Options(given.state, given.admin_port, given.proxy_port, given.propagation_delay)
+    options = Options(
+        given.state,
+        given.admin_port,
+        given.proxy_port,
+        given.propagation_delay,
+        database=given.database != "off",
+        declarative_config=given.declarative_config,
+    )
     asyncio.run(_serve(options))
 
 

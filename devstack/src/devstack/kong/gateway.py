@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devstack.kong.admin.app import AdminApi, endpoint_words
 from devstack.kong.admin.collections import Collections
+from devstack.kong.admin.declarative import Declarative
 from devstack.kong.admin.info import Info
 from devstack.kong.chain import Chain
 from devstack.kong.client import Pool
@@ -32,6 +33,10 @@ class Options:
     admin_port: int = 8001
     proxy_port: int = 8000
     propagation_delay: float = 0.0
+    database: bool = (
+        True  # without one, the whole configuration is one document, and only `POST /config` changes it
+    )
+    declarative_config: Path | None = None  # that document, at the start
     flush_seconds: float = 5.0  # what a stop waits for requests in flight, and then for queued log entries
 
 
@@ -41,6 +46,11 @@ class Gateway:
     def __init__(self, options: Options, environment: Mapping[str, str]) -> None:
         self._options = options
         self._store = Store(options.state)
+        collections = Collections(self._store, database=options.database)
+        declarative = None if options.database else Declarative(self._store, collections)
+        if declarative is not None:
+            document = options.declarative_config
+            declarative.load_text("_format_version: '3.0'" if document is None else document.read_text())
         node_id = self._store.node_value("node_id", new_id)
         workspace = self._store.node_value("workspace", new_id)
         vault = Vault(environment)
@@ -66,13 +76,15 @@ class Gateway:
                 "/",
                 "/status",
                 "/metrics",
+                "/config",
                 "/tags",
                 "/endpoints",
                 "/plugins/enabled",
             ],
             plugins_in_use=lambda: index.plugin_names,
+            configuration_hash=None if declarative is None else lambda: declarative.hash,
         )
-        self._admin = HttpServer(AdminApi(Collections(self._store), info))
+        self._admin = HttpServer(AdminApi(collections, info, declarative))
 
     async def start(self) -> dict[str, int]:
         """Listen; the ports listened on."""

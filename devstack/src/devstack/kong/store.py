@@ -101,12 +101,35 @@ class Store:
         before = self._entities[kind].get(entity["id"])
         self._db.execute(
             "INSERT OR REPLACE INTO entity VALUES (?, ?, ?)",
-            (kind, entity["id"], json.dumps(entity, ensure_ascii=False, separators=(",", ":"))),
+            (kind, entity["id"], _encoded(entity)),
         )
         if before is not None:
             self._unindex(kind, before)
         self._index(kind, entity)
         self._tell([(kind, before, entity)])
+
+    def replace(self, entities: dict[str, dict[str, Json]]) -> None:
+        """These and no others, in one transaction. Raises Taken, and nothing has changed, when two claim one value."""
+        before = self._entities
+        after = {kind: dict(entities.get(kind, {})) for kind in ENTITIES}
+        for kind in ENTITIES:
+            for fields in ENTITIES[kind].unique:
+                _refuse_repeated(after[kind].values(), fields)
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("DELETE FROM entity")
+        rows = [(kind, each["id"], _encoded(each)) for kind in ENTITIES for each in after[kind].values()]
+        self._db.executemany("INSERT INTO entity VALUES (?, ?, ?)", rows)
+        self._db.execute("COMMIT")
+        self._entities = {kind: {} for kind in ENTITIES}
+        self._children.clear()
+        for held in self._unique.values():
+            held.clear()
+        for kind, each in after.items():
+            for entity in each.values():
+                self._index(kind, entity)
+        gone = [(k, e, None) for k in ENTITIES for e in before[k].values() if e["id"] not in after[k]]
+        here = [(k, before[k].get(e["id"]), e) for k in ENTITIES for e in after[k].values()]
+        self._tell([*gone, *here])
 
     def delete(self, kind: str, entity_id: str) -> None:
         """Remove an entity and everything that goes with it, in one transaction."""
@@ -159,3 +182,16 @@ def _values(entity: Json, fields: tuple[str, ...]) -> tuple[Any, ...] | None:
     """The values of a unique constraint. Alone, a null is no value; in a composite one it is a value."""
     values = tuple(v["id"] if isinstance(v := entity.get(name), dict) else v for name in fields)
     return None if len(fields) == 1 and values[0] is None else values
+
+
+def _encoded(entity: Json) -> str:
+    return json.dumps(entity, ensure_ascii=False, separators=(",", ":"))
+
+
+def _refuse_repeated(entities: Iterable[Json], fields: tuple[str, ...]) -> None:
+    seen = set()
+    for entity in entities:
+        values = _values(entity, fields)
+        if values is not None and values in seen:
+            raise Taken({name: entity.get(name) for name in fields})
+        seen.add(values)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from devstack.kong import SERVER_TOKEN
 from devstack.kong.admin.bodies import is_form, read_arguments
 from devstack.kong.admin.collections import Collections, shown
+from devstack.kong.admin.declarative import Declarative
 from devstack.kong.admin.errors import Refused, not_found
 from devstack.kong.admin.info import Info
 from devstack.kong.entities import ENTITIES
@@ -89,9 +90,10 @@ class Call:
 class AdminApi:
     """Answers every call; a call that changes something answers after the change is on disk."""
 
-    def __init__(self, collections: Collections, info: Info) -> None:
+    def __init__(self, collections: Collections, info: Info, declarative: Declarative | None = None) -> None:
         self._collections = collections
         self._info = info
+        self._declarative = declarative  # without a database
 
     async def refuse(self, client_ip: str, problem: Malformed, answer: Answer) -> None:
         del client_ip
@@ -134,6 +136,8 @@ class AdminApi:
             raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         headers.add("Access-Control-Allow-Origin", "*")
         headers.add("Access-Control-Allow-Credentials", "true")
+        if status == 304:
+            headers.add("Content-Length", "0")
         headers.add("X-Kong-Admin-Latency", str(int((time.monotonic() - started) * 1000)))
         headers.add("Server", SERVER_TOKEN)
         await answer.send(status, headers, raw)
@@ -150,7 +154,7 @@ class AdminApi:
     def _methods(self, call: Call) -> dict[str, Callable[[], tuple[int, Json | str | None]]]:
         """What each method would do at this path."""
         words = [unquote(word) for word in call.path.strip("/").split("/")] if call.path.strip("/") else []
-        fixed = self._info.resource(words) or self._about_entities(call, words)
+        fixed = self._info.resource(words) or self._about_entities(call, words) or self._config(call, words)
         if fixed is not None:
             return fixed
         if words and (words[0] in EMPTY or (words[0], *words[2:3]) in EMPTY_UNDER):
@@ -188,11 +192,39 @@ class AdminApi:
                 def validate() -> tuple[int, Json]:
                     if kind not in ENTITIES:
                         raise Refused(404, {"message": f"No entity named '{kind}'"})
-                    rules.validate(kind, self._given(call, kind))
+                    rules.complete(kind, self._given(call, kind))
                     return 200, {"message": "schema validation successful"}
 
                 return {"POST": validate}
         return None
+
+    def _config(
+        self, call: Call, words: list[str]
+    ) -> dict[str, Callable[[], tuple[int, Json | str | None]]] | None:
+        """The whole configuration, on a node without a database."""
+        if words != ["config"]:
+            return None
+        declarative = self._declarative
+
+        def refuse() -> tuple[int, Json]:
+            said = "this endpoint is only available when Kong is configured to not use a database"
+            raise Refused(400, {"message": said})
+
+        def load() -> tuple[int, Json | None]:
+            if declarative is None:
+                return refuse()
+            unless = declarative.hash if call.query.get("check_hash") == "1" else None
+            if "_format_version" in call.given:
+                loaded = declarative.load(call.given, unless=unless)
+            elif isinstance(call.given.get("config"), str):
+                loaded = declarative.load_text(call.given["config"], unless=unless)
+            else:
+                raise Refused(400, {"message": "expected a declarative configuration"})
+            return (304, None) if loaded is None else (201, dict(loaded))
+
+        if declarative is None:
+            return {"GET": refuse, "POST": refuse}
+        return {"GET": lambda: (200, {"config": declarative.export()}), "POST": load}
 
     def _empty(self, words: list[str]) -> dict[str, Callable[[], tuple[int, Json | str | None]]]:
         """Kinds of entity that the double does not keep: there are none, and none can be made."""

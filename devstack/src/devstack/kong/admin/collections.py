@@ -18,6 +18,7 @@ from devstack.kong.admin.errors import (
     not_found,
     schema_violation,
     unique_violation,
+    unsupported,
 )
 from devstack.kong.entities import ENTITIES, Entity
 from devstack.kong.fields import UUID, Json, fill, move_aliases, problems_of, read_texts, show_aliases
@@ -48,8 +49,9 @@ _REPLACED = (
 class Collections:
     """The rules of the Admin API over the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, database: bool = True) -> None:
         self._store = store
+        self._database = database
 
     def find(self, kind: str, key: str, parent: tuple[str, Json] | None = None) -> Json:
         """The entity by id or name, under `parent` where one is given. Raises 404."""
@@ -77,12 +79,15 @@ class Collections:
             fields = {**fields, "config": config_field(name)}
         return read_texts(fields, given, {})
 
-    def validate(self, kind: str, given: Json) -> None:
-        """What `create` would say of the entity alone."""
-        self._complete(ENTITIES[kind], given, None)
+    def complete(self, kind: str, given: Json) -> Json:
+        """The entity as `create` would make it, looked at alone; nothing is kept. Raises Refused."""
+        entity = self._complete(ENTITIES[kind], given, None)
+        if not self._database and entity.get("ttl") is None:
+            entity.pop("ttl", None)  # only a database can let a credential expire
+        return entity
 
     def create(self, kind: str, given: Json, parent: tuple[str, Json] | None = None) -> Json:
-        return self._write(kind, _under(given, parent), None)
+        return self._write(kind, _under(given, parent), None, "create")
 
     def update(self, kind: str, entity: Json, given: Json) -> Json:
         """PATCH: what is not named stays as it is. Records are merged."""
@@ -93,7 +98,7 @@ class Collections:
         if kind == "plugins" and isinstance(given.get("config"), dict):
             given["config"] = move_aliases(given["config"], config_field(entity["name"]).aliases)
         merged = _merge({name: value for name, value in entity.items() if name != "updated_at"}, given)
-        return self._write(kind, merged, entity)
+        return self._write(kind, merged, entity, "update")
 
     def upsert(self, kind: str, key: str, given: Json, parent: tuple[str, Json] | None = None) -> Json:
         """PUT: the entity is what was sent, everything else at its default. Under another parent it moves there."""
@@ -108,7 +113,7 @@ class Collections:
             given[name] = key
             if held is not None:
                 given["id"] = held["id"]
-        return self._write(kind, given, held)
+        return self._write(kind, given, held, "create or update")
 
     def delete(self, kind: str, key: str, parent: tuple[str, Json] | None = None) -> None:
         """Gone, whether it was there or not."""
@@ -120,11 +125,15 @@ class Collections:
                 if target == kind and next(self._store.children(holder, reference, entity["id"]), None):
                     said = f"an existing '{holder}' entity references this '{kind}' entity"
                     raise foreign_key_violation(said, {"@referenced_by": holder})
+        if not self._database:
+            raise unsupported("remove", kind)
         self._store.delete(kind, entity["id"])
 
-    def _write(self, kind: str, given: Json, held: Json | None) -> Json:
+    def _write(self, kind: str, given: Json, held: Json | None, operation: str) -> Json:
         spec = ENTITIES[kind]
         entity = self._complete(spec, given, held)
+        if not self._database:
+            raise unsupported(operation, kind)
         for name, target in spec.references.items():
             value = entity.get(name)
             if value and target in ENTITIES and self._store.get(target, value["id"]) is None:

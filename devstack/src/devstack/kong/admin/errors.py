@@ -45,10 +45,23 @@ def invalid_size(said: str) -> Refused:
     return Refused(400, {"message": said, "name": "invalid size", "code": 9})
 
 
+def unsupported(operation: str, kind: str) -> Refused:
+    message = f"cannot {operation} '{kind}' entities when not using a database"
+    return Refused(405, {"message": message, "name": "operation unsupported", "code": 12})
+
+
 def lua_literal(value: Any) -> str:
     """A value as Kong's messages print it: `{name="a",service={id="..."}}`."""
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}={lua_literal(value[key])}" for key in sorted(value)) + "}"
+        return "{" + ",".join(f"{_lua_key(key)}={lua_literal(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        sparse = None in value
+        items = [(index, item) for index, item in enumerate(value, 1) if item is not None]
+        return "{" + ",".join((f"[{i}]=" if sparse else "") + lua_literal(item) for i, item in items) + "}"
     if value is None:
         return "null"
     return f'"{value}"' if isinstance(value, str) else str(value).lower()
+
+
+def _lua_key(key: str) -> str:
+    return key if key.isidentifier() else f'["{key}"]'

@@ -32,6 +32,7 @@ class Info:
     connections: Callable[[], dict[str, int]]
     endpoints: Callable[[], list[str]]
     plugins_in_use: Callable[[], set[str]] = field(default=set)
+    configuration_hash: Callable[[], str] | None = None  # of a node without a database
 
     def resource(self, words: list[str]) -> Resource | None:
         """The methods of a path that is not a collection, or None."""
@@ -46,8 +47,6 @@ class Info:
                 return {"GET": lambda: (200, {"data": sorted(self.endpoints())})}
             case ["plugins", "enabled"]:
                 return {"GET": lambda: (200, {"enabled_plugins": list(BUNDLED)})}
-            case ["config"]:
-                return {"GET": _no_declarative_config, "POST": _no_declarative_config}
             case ["schemas", "plugins", name] | ["plugins", "schema", name] if name != "validate":
                 return {"GET": lambda: (200, _plugin_schema(name))}
             case ["schemas", name]:
@@ -59,7 +58,7 @@ class Info:
     def _root(self) -> Json:
         available = {name: {"priority": PRIORITIES.get(name, 1), "version": VERSION} for name in BUNDLED}
         configuration: Json = {
-            "database": "postgres",
+            "database": "off" if self.configuration_hash else "postgres",
             "router_flavor": "traditional_compatible",
             "admin_listen": [f"127.0.0.1:{self.ports['admin']}"],
             "proxy_listen": [f"127.0.0.1:{self.ports['proxy']}"],
@@ -89,8 +88,12 @@ class Info:
         connections = self.connections()
         names = ("reading", "writing", "waiting", "active", "accepted", "handled")
         server = {f"connections_{name}": connections.get(name, 0) for name in names}
-        return {
-            "database": {"reachable": True},
+        about: Json = (
+            {"configuration_hash": self.configuration_hash()}
+            if self.configuration_hash
+            else {"database": {"reachable": True}}
+        )
+        return about | {
             "memory": {
                 "lua_shared_dicts": {},
                 "workers_lua_vms": [{"http_allocated_gc": "0.00 MiB", "pid": os.getpid()}],
@@ -124,11 +127,6 @@ def _entity_schema(name: str) -> Json:
     if name not in ENTITIES:
         raise Refused(404, {"message": f"No entity named '{name}'"})
     return {"fields": [{key: _schema_of(spec)} for key, spec in ENTITIES[name].fields.items()]}
-
-
-def _no_declarative_config() -> tuple[int, Json]:
-    said = "this endpoint is only available when Kong is configured to not use a database"
-    raise Refused(400, {"message": said})
 
 
 def _plugin_schema(name: str) -> Json:
