@@ -259,7 +259,8 @@ def lua_cost(source: LuaSource, *, times: int) -> dict[str, float]:
 
     lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
     compile_, run = lua.execute(KIT.read_text(encoding="utf-8"))(lua.table_from(HOST), a_key("bench"))
-    texts = [source.pre_access, source.post_access, source.header_filter, source.body_filter]
+    texts = [source.pre_access, source.post_access]
+    texts += [source.pre_header_filter, source.header_filter, source.body_filter]
     functions = lua.table_from([compile_(text) for text in texts])
     if "INVALID_API_KEY" not in str(run(functions, 401, 1)) or run(functions, 200, 1) is not None:
         raise SystemExit("The functions did not do their work in the stand-in.")

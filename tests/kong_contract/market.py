@@ -72,6 +72,8 @@ class Market:
         }
         self.subscriptions["limited"] = self._subscription("limited", limits=Limits(day=3))
         self.subscriptions["paused"] = self._subscription("paused", status="paused")
+        counted = replace(self._phase, units_header="x-rows")
+        self.subscriptions["counted"] = replace(self._subscription("counted"), phases=(counted,))
         self.subscriptions["unlucky"] = self._subscription("unlucky", api=self.dead)
         credentials = {word: self._key(word) for word in self.subscriptions}
         credentials["revoked"] = replace(credentials["revoked"], status="revoked")
@@ -79,9 +81,12 @@ class Market:
         self.credentials = credentials
         self.until = now + timedelta(hours=1)
         apis = [self.pay, self.dead, self._api("other", upstream.url)]
+        versions = [a_version(id=corner.id(f"v1 {api.slug}"), api_id=api.id) for api in apis]
+        ended = {"state": "sunset", "sunset_at": now - timedelta(days=1), "is_latest": False}
+        versions.append(a_version(id=corner.id("v0 pay"), api_id=self.pay.id, name="v0", **ended))
         self.tables: Tables = some_tables(
             apis=apis,
-            versions=[a_version(id=corner.id(f"v1 {api.slug}"), api_id=api.id) for api in apis],
+            versions=versions,
             subscriptions=self.subscriptions.values(),
             keys=credentials.values(),
             quotas=[

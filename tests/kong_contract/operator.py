@@ -52,6 +52,12 @@ class Operator:
         await corner.settled(self.closed, status=401)
         await corner.settled(self.closed, [("apikey", self.key)], status=200)
 
+    async def take(self, key: str) -> None:
+        """The operator's consumer has this key, too."""
+        corner = self.corner
+        path = f"/consumers/{corner.id('op')}/key-auth/{corner.id('op second key')}"
+        await corner.must("PUT", path, {"key": key})
+
     async def call_all(self) -> dict[str, bytes]:
         """Each kind of call's answer, byte for byte but for what differs between two equal ones."""
         keyed = f"{self.closed}/x"

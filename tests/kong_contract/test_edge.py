@@ -75,6 +75,39 @@ async def test_a_log_entry_says_who_called_what_and_no_more(market: Market) -> N
     assert abs(entry["started_at"] / 1000 - time.time()) < 3_600
 
 
+async def test_the_provider_is_told_who_calls_by_us_alone(market: Market) -> None:
+    forged = ("Organisation", "Subscription", "Plan", "Secret", "Signature", "Timestamp")
+    sent = [(f"X-Marketplace-{name}", "forged") for name in forged]
+    answer = await market.get("/pay/v1/introduced", [*market.key("alice"), *sent])
+    (head,) = [head for head in market.upstream.heads if "/introduced " in head]
+    told = dict(line.split(": ", 1) for line in head.lower().strip().split("\r\n")[1:])
+    assert "forged" not in head
+    assert told["x-marketplace-subscription"] == market.subscriptions["alice"].id
+    assert told["x-marketplace-organisation"] == market.subscriptions["alice"].organisation_id
+    assert told["x-marketplace-secret"].startswith("mks_")
+    assert told["x-marketplace-signature"].startswith("v1=")
+    assert abs(int(told["x-marketplace-timestamp"]) - time.time()) < 3_600
+    entry = await market.entry(answer)
+    assert "mks_" not in json.dumps(entry) + str(answer.headers.raw)
+
+
+async def test_the_provider_counts_units_in_the_log_entry_alone(market: Market) -> None:
+    market.upstream.headers = {"X-Rows": "12"}
+    counted = await market.get("/pay/v1/rows", market.key("counted"))
+    uncounted = await market.get("/pay/v1/rows", market.key("alice"))
+    market.upstream.headers = {}
+    assert (await market.entry(counted))["usage_units"] == 12
+    assert "X-Rows" not in counted.headers
+    assert "usage_units" not in await market.entry(uncounted)
+
+
+async def test_a_version_that_was_switched_off_answers_410_and_asks_nobody(market: Market) -> None:
+    answer = await market.get("/pay/v0/ended", market.key("alice"))
+    assert (answer.status_code, answer.json()["code"]) == (410, "API_VERSION_SUNSET")
+    assert "Sunset" in answer.headers
+    assert [head for head in market.upstream.heads if "/ended " in head] == []
+
+
 async def test_the_log_comes_in_arrays_with_the_token_that_only_kong_knows(market: Market) -> None:
     await market.entry(await market.get("/pay/v1/batch", market.key("alice")))
     assert all(isinstance(json.loads(body), list) for body in market.sink.bodies)

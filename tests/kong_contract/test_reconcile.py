@@ -20,6 +20,7 @@ from tests.kong_sync.factories import some_tables
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 from tests.support.clock import FixedClock
+from tests.support.outbox import outbox_events
 
 
 @pytest.fixture
@@ -81,6 +82,22 @@ async def test_a_hand_edit_and_a_hand_delete_are_mended(
     assert await stage.plan() == []
     await settled(stage, corner, "/pay/v1/mended", status=200)
     assert await operator.picture() == before
+
+
+async def test_a_key_that_somebody_else_holds_stays_theirs_and_is_in_no_word_of_ours(
+    stage: Stage, corner: Corner, operator: Operator
+) -> None:
+    digest = stage.credential.sha256
+    await operator.take(digest)
+    before = await operator.picture()
+    report = await stage.set_up()
+    (failure,) = report.failures.values()
+    assert report.outcome is Outcome.PARTLY
+    assert (await stage.states())["kong-sync.subscription.v1"][-1] == "failed"
+    told = json.dumps([event["payload"] for event in await outbox_events(stage.db)])
+    assert [text for text in (failure, told) if digest in str(text) or stage.key in str(text)] == []
+    assert await operator.picture() == before
+    await settled(stage, corner, "/pay/v1/theirs", status=403)  # a key of somebody's, in no group of ours
 
 
 async def test_a_stop_is_in_force_and_comes_undone(stage: Stage, corner: Corner) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from devstack.stack.layout import HOME
+from tests.kong_sync.double import Double
 
 
 def marketplace(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -39,6 +41,17 @@ def test_a_kong_that_does_not_answer_is_named() -> None:
     done = marketplace("test", "--kong", "-k", "created_at or put_by_id", **nowhere)
     assert done.returncode == 1
     assert "No Kong at http://127.0.0.1:9" in done.stdout + done.stderr
+
+
+async def test_the_named_kong_is_the_one_that_is_tested(tmp_path: Path) -> None:
+    double = Double(tmp_path)
+    await double.start()
+    named = {"KONG_ADMIN_URL": f"{double.admin_url}/", "KONG_PROXY_URL": double.proxy_url}
+    # a name that is not loopback's: the upstream and the sink listen where it leads
+    done = marketplace("test", "--kong", "-k", "reached_quota", **named, MARKETPLACE_KONG_REACHES="127.0.0.2")
+    await double.kill()
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "double.log").read_text().count("admin PUT /services/") > 3
 
 
 def test_bench_names_its_programs() -> None:

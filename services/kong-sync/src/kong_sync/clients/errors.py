@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from common.errors import Unavailable
 
+# Kong quotes the value that is taken already; this reason is published and logged.
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
 
 class KongRejected(Exception):
-    """Kong understood and refused: repeating will not help. `status` is HTTP's, `detail` Kong's own words."""
+    """Kong understood and refused: repeating will not help. `status` is HTTP's, `detail` Kong's own words.
+
+    No digest of a key stands in them.
+    """
 
     def __init__(self, action: str, *, status: int, detail: str) -> None:
+        detail = _DIGEST.sub("(the digest of a key)", detail)
         super().__init__(f"{action}: {status} {detail}")
         self.action, self.status, self.detail = action, status, detail
 
