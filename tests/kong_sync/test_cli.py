@@ -7,6 +7,9 @@ import json
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
+
+import yaml
 
 from kong_sync.settings import Settings
 from tests.kong_sync.conftest import ROOT
@@ -68,6 +71,14 @@ async def test_drift_says_2_until_a_pass_mended_it(stage: Stage, settings: Setti
     assert (status, change["fields"]) == (2, ["read_timeout"])
     assert (await run(settings, "apply"))[0] == 0
     assert (await run(settings, "drift"))[0] == 0
+
+
+async def test_export_writes_a_deck_file(stage: Stage, settings: Settings, tmp_path: Path) -> None:
+    await stage.set_up()
+    status, output = await run(settings, "export")
+    assert (status, yaml.safe_load(output)["_format_version"]) == (0, "3.0")
+    assert await run(settings, "export", "--output", str(tmp_path / "kong.yaml")) == (0, "")
+    assert (tmp_path / "kong.yaml").read_text(encoding="utf-8") == output
 
 
 async def test_a_gateway_that_does_not_answer_is_1(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+import yaml
 from httpx import AsyncClient
 
 from common.ids import new_id
@@ -80,6 +81,17 @@ async def test_a_hand_edit_is_shown_as_drift_and_as_what_a_pass_would_change(
         assert digest not in text
 
 
+async def test_the_desired_state_can_be_had_as_a_deck_file(
+    client: AsyncClient, stage: Stage, admin: dict[str, str]
+) -> None:
+    await stage.set_up()
+    answer = await client.get("/v1/gateway/deck.yaml", headers=admin)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/yaml")
+    document = yaml.safe_load(answer.text)
+    assert document["_info"] == {"select_tags": list(stage.gateway.edge.selector)}
+    assert {s["name"].split(".")[0] for s in document["services"]} >= {stage.slug}
+
+
 async def test_a_long_list_of_drift_is_counted_whole_and_cut(
     client: AsyncClient, stage: Stage, admin: dict[str, str]
 ) -> None:
@@ -134,6 +146,9 @@ async def test_an_api_that_is_not_live_is_its_providers_business(
         ("GET", "/v1/gateway/status"),
         ("GET", "/v1/gateway/diff"),
         ("GET", "/v1/gateway/drift"),
+        ("GET", "/v1/gateway/plans"),
+        ("GET", f"/v1/gateway/plans/{UUID(int=1)}"),
+        ("GET", "/v1/gateway/deck.yaml"),
         ("POST", "/v1/gateway/reconcile"),
         ("POST", "/v1/admin/republish"),
     ],

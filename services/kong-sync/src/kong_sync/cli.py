@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -24,6 +25,7 @@ from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.settings import Settings
 from kong_sync.usecases.bootstrap import bootstrap as put_front_door
+from kong_sync.usecases.export_state import export_state
 from kong_sync.usecases.find_drift import find_drift
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
@@ -109,6 +111,22 @@ def apply(*, confirm_deletes: ConfirmDeletes = False) -> None:
     typer.echo(f"{report.outcome}{f': {report.error}' if report.error else ''}")
     settled = {Outcome.EQUAL: _EQUAL, Outcome.APPLIED: _EQUAL, Outcome.PARTLY: _DIFFERS}
     raise typer.Exit(settled.get(report.outcome, _FAILED))
+
+
+@app.command()
+def export(
+    *, output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of the terminal.")] = None
+) -> None:  # fmt: skip
+    """Write the desired state as a decK state file. It holds digests of keys, and no key and no secret."""
+
+    async def work(db: Database, gateway: Gateway) -> str:
+        return await export_state(db, gateway, now=SystemClock().now())
+
+    text = _run(work)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
 
 
 @app.command()

@@ -6,29 +6,34 @@ import asyncio
 from typing import Annotated, cast
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from common.http.auth import Member, PlatformAdmin
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import DatabaseDep, Transaction
 from common.ids import new_id
+from common.pagination import Cursor, Limit, id_after, page_of
 from kong_sync.api.schemas import (
     ApiProgressOut,
     DiffOut,
     DriftOut,
     LastPassOut,
     NodeOut,
+    PastPlanOut,
+    PlanOut,
+    PlanPage,
     ReconcileIn,
     ReconcileOut,
     StatusOut,
 )
 from kong_sync.clients.errors import KongUnavailable
 from kong_sync.clients.gateway import Gateway
-from kong_sync.db import passes, progress
+from kong_sync.db import passes, plans, progress
 from kong_sync.domain.entities import Concern, Owner
-from kong_sync.domain.errors import ApiUnknown, ReconcileBusy
+from kong_sync.domain.errors import ApiUnknown, PlanUnknown, ReconcileBusy
 from kong_sync.domain.report import Outcome
+from kong_sync.usecases.export_state import export_state
 from kong_sync.usecases.find_drift import find_drift
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
@@ -73,6 +78,35 @@ async def get_drift(
 ) -> DriftOut:  # fmt: skip
     """What somebody changed in Kong: hand edits and deletes, leftovers, and what hangs on our entities."""
     return DriftOut.of(await find_drift(db, gateway, now=clock.now()), at_most=limit)
+
+
+@router.get("/plans")
+async def list_plans(
+    _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
+) -> PlanPage:
+    """The last passes that changed something or failed, the newest first."""
+    found = await plans.list_page(session, before=id_after(cursor), limit=limit + 1)
+    shown, next_cursor = page_of(found, limit=limit, key=lambda plan: plan.id)
+    return PlanPage(items=[PastPlanOut.of(plan) for plan in shown], next_cursor=next_cursor)
+
+
+@router.get("/plans/{plan_id}", responses=error_responses(PlanUnknown))
+async def get_plan(plan_id: UUID, _: PlatformAdmin, session: Transaction) -> PlanOut:
+    """One of them, with its changes."""
+    found = await plans.find(session, plan_id)
+    if found is None:
+        raise PlanUnknown("No such plan is in the history. Older ones are not kept.")
+    return PlanOut.whole(*found)
+
+
+@router.get(
+    "/deck.yaml",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
+)
+async def get_deck(_: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep, clock: ClockDep) -> Response:
+    """The desired state as a decK state file."""
+    return Response(await export_state(db, gateway, now=clock.now()), media_type="application/yaml")
 
 
 @router.post("/reconcile", responses=error_responses(KongUnavailable, ReconcileBusy))

@@ -15,6 +15,7 @@ from kong_sync.domain.diff import Change
 from kong_sync.domain.difference import Difference, Shown, differences_of
 from kong_sync.domain.drift import Drift, DriftKind
 from kong_sync.domain.guard import Plan
+from kong_sync.domain.history import PastChanges, PastPlan
 from kong_sync.domain.report import PassReport
 
 
@@ -109,6 +110,50 @@ class DriftOut(BaseModel):
             drifted=bool(found), total=len(found), by_kind=Counter(drift.kind for drift in found),
             items=[DriftItemOut.of(drift) for drift in found[:at_most]],
         )  # fmt: skip
+
+
+class PastPlanOut(BaseModel):
+    """A pass that changed something or failed; `passes` in a row ended the very same way."""
+
+    id: UUID
+    trigger: str = Field(description="`change`: something became due. `sweep`: all of Kong was compared.")
+    outcome: str
+    started_at: datetime
+    finished_at: datetime
+    passes: int
+    change_count: int
+    withheld_count: int
+    failures: dict[str, str]
+    canary_seen: bool | None
+    error: str | None
+
+    @classmethod
+    def of(cls, plan: PastPlan) -> PastPlanOut:
+        """As a body."""
+        return cls.model_validate(plan, from_attributes=True)
+
+
+class PlanPage(BaseModel):
+    """A page of the history, the newest first."""
+
+    items: list[PastPlanOut]
+    next_cursor: str | None
+
+
+class PlanOut(PastPlanOut):
+    """A plan with its changes: the first of `change_count` and of `withheld_count`."""
+
+    changes: list[ChangeOut]
+    withheld: list[ChangeOut]
+
+    @classmethod
+    def whole(cls, plan: PastPlan, changes: PastChanges) -> PlanOut:
+        """As a body."""
+        return cls(
+            **PastPlanOut.of(plan).model_dump(),
+            changes=[ChangeOut.model_validate(change) for change in changes.changes],
+            withheld=[ChangeOut.model_validate(change) for change in changes.withheld],
+        )
 
 
 class ReconcileIn(BaseModel):

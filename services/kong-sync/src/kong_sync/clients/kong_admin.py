@@ -63,12 +63,25 @@ class KongAdmin:
         found = await asyncio.gather(*(self._list(kind, tags) for kind in Kind))
         return dict(zip(Kind, found, strict=True))
 
+    async def find(self, kind: Kind, id_: str) -> dict[str, Any] | None:
+        """The entity as it stands in Kong, None when there is none of this id."""
+        try:
+            return await self._call("GET", f"/{kind}/{id_}")
+        except KongRejected as error:
+            if error.status == 404:
+                return None
+            raise
+
     async def put(self, entity: Entity) -> None:
         """`entity` stands in Kong with exactly these fields; what it leaves unnamed has Kong's default."""
         body = dict(entity.fields)
         if entity.kind in _NESTED:
             body.pop("consumer")
         await self._call("PUT", _address(entity), body=body)
+
+    async def patch(self, kind: Kind, id_: str, fields: Mapping[str, Any]) -> None:
+        """The entity has these fields; all others stay as they are."""
+        await self._call("PATCH", f"/{kind}/{id_}", body=fields)
 
     async def delete(self, entity: Entity) -> None:
         """`entity` does not stand in Kong."""

@@ -116,4 +116,21 @@ reconcile_pass = Table(
     CheckConstraint('"only"', name="one_row"),
 )  # fmt: skip
 
+reconcile_plan = Table(
+    "reconcile_plan", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("trigger", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("finished_at", _INSTANT, nullable=False),
+    Column("passes", Integer, nullable=False),
+    Column("change_count", Integer, nullable=False),
+    Column("withheld_count", Integer, nullable=False),
+    Column("failures", JSONB, nullable=False),
+    Column("canary_seen", Boolean),
+    Column("error", Text),
+    Column("changes", JSONB, nullable=False),
+    Column("withheld", JSONB, nullable=False),
+)  # fmt: skip
+
 add_common_tables(metadata)

@@ -11,6 +11,12 @@ class ApiUnknown(NotFound):
     code = "API_NOT_FOUND"
 
 
+class PlanUnknown(NotFound):
+    """No plan of this id is in the history, or it is too old to be kept."""
+
+    code = "PLAN_NOT_FOUND"
+
+
 class ReconcileBusy(Conflict):
     """Another process is making a pass and did not end it in time."""
 
