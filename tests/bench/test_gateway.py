@@ -55,7 +55,16 @@ def test_wrong_arguments_are_refused_by_the_program_itself() -> None:
 async def test_interrupted_it_leaves_the_named_kong_as_it_was(tmp_path: Path) -> None:
     double = Double(tmp_path)
     await double.start()
-    named = ["--admin", double.admin_url, "--proxy", double.proxy_url, "--rounds", "100000"]
+    named = [
+        "--admin",
+        double.admin_url,
+        "--proxy",
+        double.proxy_url,
+        "--rounds",
+        "100000",
+        "--lua-times",
+        "1",
+    ]
     running = subprocess.Popen([*COMMAND, *named], cwd=HOME, stderr=subprocess.PIPE, text=True)
     async with httpx.AsyncClient(base_url=double.admin_url) as admin:
         deadline = time.monotonic() + 60
