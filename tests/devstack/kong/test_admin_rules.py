@@ -153,6 +153,8 @@ async def test_a_wrong_config_is_refused_in_kongs_words(
 
 async def test_what_the_double_does_not_run_it_does_not_take(kong: Kong) -> None:
     assert (await kong.admin("POST", "/plugins", {"name": "jwt"})).status == 501
+    config = {"http_endpoint": "http://127.0.0.1:9", "queue": {"concurrency_limit": -1}}
+    assert (await kong.admin("POST", "/plugins", {"name": "http-log", "config": config})).status == 501
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ async def call(
                 async with asyncio.timeout(timeouts.write):
                     await writer.drain()
         answer = await _read_answer(connection, timeouts.read, sender)
-    except (ClientGone, UpstreamError):
+    except (ClientGone, UpstreamError, asyncio.CancelledError):
         connection.close()
         raise
     except TimeoutError as error:

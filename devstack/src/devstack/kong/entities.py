@@ -323,6 +323,11 @@ def _beyond_round_robin(upstream: Json) -> str | None:
     return "health checks" if any(counts) else None
 
 
+def _parallel_queue(plugin: Json) -> str | None:
+    queue = plugin["config"].get("queue") or {}
+    return "a queue without a concurrency limit" if queue.get("concurrency_limit") == -1 else None
+
+
 def _route_extra(route: Json) -> dict[str, Any]:
     said = route_problem(route)
     return {"@entity": [said]} if said else {}
@@ -356,6 +361,7 @@ ENTITIES: dict[str, Entity] = {
             (("consumer", "name", "route", "service"), ("instance_name",)),
             "instance_name",
             core=True,
+            unable=_parallel_queue,
         ),
         Entity("keyauth_credentials", KEYAUTH, (("key",),), "key"),
         Entity("acls", ACL, (("consumer", "group"),)),

@@ -186,8 +186,11 @@ class Collections:
         for reference, target in spec.references.items():
             value = given.get(reference)
             key = ENTITIES[target].name if target in ENTITIES else None
-            if key is not None and isinstance(value, dict) and key in value and "id" not in value:
-                found = self._store.find(target, (key,), (value[key],))
+            named = (
+                value.get(key) if isinstance(value, dict) and "id" not in value and key is not None else None
+            )
+            if isinstance(named, str):
+                found = self._store.find(target, (str(key),), (named,))
                 if found is None:
                     said = f"the foreign key '{lua_literal(value)}' does not reference an existing '{target}' entity."
                     raise foreign_key_violation(said, {reference: value})
@@ -198,6 +201,8 @@ class Collections:
         name = given.get("name")
         if name is None:
             raise schema_violation({"name": "required field missing"})
+        if not isinstance(name, str):
+            raise schema_violation({"name": "expected a string"})
         if name not in BUNDLED:
             said = f"plugin '{name}' not enabled; add it to the 'plugins' configuration property"
             raise schema_violation({"name": said})
