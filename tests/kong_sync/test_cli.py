@@ -17,7 +17,7 @@ from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
 
-async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
+async def run(settings: Settings, *arguments: str, **more: str) -> tuple[int, str]:
     environment = {
         **os.environ,  # noqa: TID251 - a child process
         "DATABASE_URL": settings.database_url.get_secret_value(),
@@ -30,6 +30,7 @@ async def run(settings: Settings, *arguments: str) -> tuple[int, str]:
         "KONG_PROXY_URL": settings.kong_proxy_url,
         "KONG_SYNC_NAMESPACE": settings.namespace,
         "KONG_SYNC_INGEST_URL": settings.ingest_url,
+        **more,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "kong_sync.cli", *arguments, env=environment, cwd=ROOT,
@@ -79,6 +80,39 @@ async def test_export_writes_a_deck_file(stage: Stage, settings: Settings, tmp_p
     assert (status, yaml.safe_load(output)["_format_version"]) == (0, "3.0")
     assert await run(settings, "export", "--output", str(tmp_path / "kong.yaml")) == (0, "")
     assert (tmp_path / "kong.yaml").read_text(encoding="utf-8") == output
+
+
+async def test_rebuild_asks_each_owner_and_names_the_one_that_fails(settings: Settings) -> None:
+    asked: list[str] = []
+
+    async def owner(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b'HTTP/1.1 202 Accepted\r\nContent-Length: 12\r\n\r\n{"events":3}')
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(owner, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        urls = {"DECK_CATALOG_URL": url, "DECK_SUBSCRIPTIONS_URL": url}
+        away = ("--metering-url", "http://127.0.0.1:1")
+        status, output = await run(settings, "rebuild", *away, MARKETPLACE_TOKEN="a.b.c", **urls)
+        assert status == 1
+        assert "catalog: publishes 3 events again" in output
+        assert "subscriptions: publishes 3 events again" in output
+        assert "metering: http://127.0.0.1:1/v1/admin/republish does not answer (ConnectError)" in output
+        assert "a.b.c" not in output
+        status, output = await run(
+            settings, "rebuild", "--metering-url", url, MARKETPLACE_TOKEN="a.b.c", **urls
+        )
+        assert (status, len(output.splitlines())) == (0, 3)
+    assert len(asked) == 5
+    assert all(head.startswith("POST /v1/admin/republish ") and "Bearer a.b.c" in head for head in asked)
+
+
+async def test_rebuild_wants_a_token(settings: Settings) -> None:
+    status, output = await run(settings, "rebuild", MARKETPLACE_TOKEN="")
+    assert status == 2
+    assert "--token" in output
 
 
 async def test_a_gateway_that_does_not_answer_is_1(settings: Settings) -> None:

@@ -81,6 +81,31 @@ async def test_a_hand_edit_is_shown_as_drift_and_as_what_a_pass_would_change(
         assert digest not in text
 
 
+async def test_the_history_tells_what_a_pass_changed(
+    client: AsyncClient, stage: Stage, admin: dict[str, str]
+) -> None:
+    await stage.set_up()
+    await stage.reconcile()  # finds nothing to do: no history
+    service = next(e for e in await stage.desired() if e.kind == "services" and e.owner.concern == "api")
+    await stage.gateway.admin.put(replace(service, fields={**service.fields, "read_timeout": 1}))
+    await client.post("/v1/gateway/reconcile", json={"dry_run": False}, headers=admin)
+    first = (await client.get("/v1/gateway/plans?limit=1", headers=admin)).json()
+    address = f"/v1/gateway/plans?limit=1&cursor={first['next_cursor']}"
+    second = (await client.get(address, headers=admin)).json()
+    assert second["next_cursor"] is None
+    (mended,), (made,) = first["items"], second["items"]
+    assert (mended["outcome"], mended["trigger"], mended["change_count"]) == ("applied", "sweep", 1)
+    assert made["change_count"] > 10
+    whole = (await client.get(f"/v1/gateway/plans/{mended['id']}", headers=admin)).json()
+    (change,) = whole["changes"]
+    assert (change["id"], change["fields"]) == (service.id, ["read_timeout"])
+    assert change["differences"] == [{"path": "read_timeout", "wanted": 60_000, "found": 1}]
+    unknown = await client.get(f"/v1/gateway/plans/{new_id()}", headers=admin)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "PLAN_NOT_FOUND")
+    forged = await client.get("/v1/gateway/plans?cursor=x", headers=admin)
+    assert forged.status_code == 422
+
+
 async def test_the_desired_state_can_be_had_as_a_deck_file(
     client: AsyncClient, stage: Stage, admin: dict[str, str]
 ) -> None:

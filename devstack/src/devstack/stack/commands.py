@@ -260,9 +260,10 @@ def service(name: str, arguments: list[str]) -> int:
     ports = read_json(layout.ports_file) or {}
     config = Config(layout, ports, secrets.load(layout))
     command = [sys.executable, "-m", f"{package(name)}.cli", *arguments]
-    return subprocess.run(
-        command, env=config.service_environment(name), cwd=layout.home, check=False
-    ).returncode
+    environment = config.service_environment(name)
+    if "MARKETPLACE_TOKEN" in os.environ:  # an argument would be seen by everybody on this machine
+        environment["MARKETPLACE_TOKEN"] = os.environ["MARKETPLACE_TOKEN"]
+    return subprocess.run(command, env=environment, cwd=layout.home, check=False).returncode
 
 
 def test(arguments: list[str]) -> int:

@@ -20,10 +20,11 @@ from kong_sync.clients.gateway import Gateway
 from kong_sync.domain.diff import Change
 from kong_sync.domain.display import Line, Tone, show_changes, show_drift
 from kong_sync.domain.drift import Drift
-from kong_sync.domain.errors import FrontDoorInvalid
+from kong_sync.domain.errors import FrontDoorInvalid, OwnerFailed
 from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.settings import Settings
+from kong_sync.usecases.ask_owners import ask_owners
 from kong_sync.usecases.bootstrap import bootstrap as put_front_door
 from kong_sync.usecases.export_state import export_state
 from kong_sync.usecases.find_drift import find_drift
@@ -127,6 +128,32 @@ def export(
         typer.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def rebuild(
+    *,
+    token: Annotated[str, typer.Option(envvar="MARKETPLACE_TOKEN", help="A platform admin's token.")],
+    catalog_url: Annotated[str | None, typer.Option(help="Default: DECK_CATALOG_URL.")] = None,
+    subscriptions_url: Annotated[str | None, typer.Option(help="Default: DECK_SUBSCRIPTIONS_URL.")] = None,
+    metering_url: Annotated[str | None, typer.Option(help="Default: DECK_METERING_URL.")] = None,
+    timeout_seconds: Annotated[float, typer.Option(min=1, help="For each owner.")] = 120,
+) -> None:  # fmt: skip
+    """Ask the owners of what we copied to publish all of it again. Exit status: 0 all will, 1 somebody will not."""
+    settings = Settings()
+    urls = {
+        "catalog": catalog_url or settings.front_door_catalog_url,
+        "subscriptions": subscriptions_url or settings.front_door_subscriptions_url,
+        "metering": metering_url or settings.front_door_metering_url,
+    }
+    answers = asyncio.run(ask_owners(urls, token=token, timeout_seconds=timeout_seconds))
+    for name, answer in answers.items():
+        if isinstance(answer, OwnerFailed):
+            typer.secho(f"{name}: {answer}", fg=typer.colors.RED, err=True)
+        else:
+            typer.secho(f"{name}: publishes {answer} events again", fg=typer.colors.GREEN)
+    failed = any(isinstance(answer, OwnerFailed) for answer in answers.values())
+    raise typer.Exit(_FAILED if failed else _EQUAL)
 
 
 @app.command()

@@ -25,3 +25,7 @@ class ReconcileBusy(Conflict):
 
 class FrontDoorInvalid(Exception):
     """gateway/kong.yml cannot be applied: the message says why."""
+
+
+class OwnerFailed(Exception):
+    """An owner of our copies did not take the word to publish again: the message says why."""

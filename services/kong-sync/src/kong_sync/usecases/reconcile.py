@@ -14,11 +14,12 @@ from common.log import get_logger
 from kong_sync.clients.errors import KongUnavailable
 from kong_sync.clients.gateway import Gateway
 from kong_sync.clients.kong_proxy import Sighting
-from kong_sync.db import copies, passes
+from kong_sync.db import copies, passes, plans
 from kong_sync.domain.desired import desired_entities
 from kong_sync.domain.diff import Action
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.guard import Plan
+from kong_sync.domain.history import Trigger
 from kong_sync.domain.progress import (
     Progress,
     State,
@@ -58,6 +59,7 @@ async def reconcile(
         report = await (one.run(confirm_deletes=confirm_deletes) if gateway.enabled else one.switch_off())
         async with db.begin(_ADMIN) as session:
             await passes.put(session, report)
+            await plans.record(session, report, id_=new_id(), trigger=Trigger.SWEEP)
     _measure(report)
     return report
 
