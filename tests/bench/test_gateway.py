@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import pytest
 
 from devstack.stack.layout import HOME
 from tests.kong_sync.double import Double
@@ -52,28 +54,35 @@ def test_wrong_arguments_are_refused_by_the_program_itself() -> None:
     assert "belong together" in bench("--admin", "http://127.0.0.1:9").stderr
 
 
-async def test_interrupted_it_leaves_the_named_kong_as_it_was(tmp_path: Path) -> None:
-    double = Double(tmp_path)
-    await double.start()
-    named = [
-        "--admin",
-        double.admin_url,
-        "--proxy",
-        double.proxy_url,
-        "--rounds",
-        "100000",
-        "--lua-times",
-        "1",
-    ]
-    running = subprocess.Popen([*COMMAND, *named], cwd=HOME, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+async def double(tmp_path: Path) -> AsyncIterator[Double]:
+    started = Double(tmp_path)
+    await started.start()
+    yield started
+    await started.kill()
+
+
+@pytest.fixture
+def endless(double: Double) -> Iterator[subprocess.Popen[str]]:
+    """The program at work on a Kong that was named to it."""
+    named = ["--admin", double.admin_url, "--proxy", double.proxy_url, "--lua-times", "1"]
+    command = [*COMMAND, *named, "--rounds", "100000"]
+    running = subprocess.Popen(command, cwd=HOME, stderr=subprocess.PIPE, text=True)
+    yield running
+    running.kill()
+    running.communicate()
+
+
+async def test_interrupted_it_leaves_the_named_kong_as_it_was(
+    double: Double, endless: subprocess.Popen[str]
+) -> None:
     async with httpx.AsyncClient(base_url=double.admin_url) as admin:
-        deadline = time.monotonic() + 60
-        while len((await admin.get("/routes")).json()["data"]) < 3:
-            assert running.poll() is None
-            assert time.monotonic() < deadline
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-        assert (running.returncode, "nothing was left" in said) == (130, True), said
+        async with asyncio.timeout(60):
+            while len((await admin.get("/routes")).json()["data"]) < 3:
+                assert endless.poll() is None
+                await asyncio.sleep(0.05)
+        endless.send_signal(signal.SIGINT)
+        _, said = endless.communicate(timeout=60)
+        assert (endless.returncode, "nothing was left" in said) == (130, True), said
         for kind in ("routes", "plugins", "services", "consumers", "acls", "key-auths"):
             assert (await admin.get(f"/{kind}")).json()["data"] == []
-    await double.kill()
