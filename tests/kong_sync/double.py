@@ -94,29 +94,41 @@ class Upstream:
             writer.close()
 
 
+class Died(BaseException):
+    """The process that made a call is gone."""
+
+
 class Faulty(httpx.AsyncBaseTransport):
     """A transport to the Admin API that fails as `fault` says.
 
     `fault(number, request)` is asked before each write with the number of writes so far: "before" fails without
-    sending, "after" sends and then cuts the connection, an int is answered with that status, None lets it through.
+    sending, "after" sends and then cuts the connection, "die before" and "die after" end the caller, an int is answered
+    with that status, None lets it through.
     """
 
     def __init__(self, fault: Callable[[int, httpx.Request], str | int | None] = lambda _, __: None) -> None:
         self.fault = fault
         self.writes: list[tuple[str, str, Any]] = []
+        self.reads = 0
         self._inner = httpx.AsyncHTTPTransport()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
+            self.reads += 1
             return await self._inner.handle_async_request(request)
         verdict = self.fault(len(self.writes), request)
         body = json.loads(request.content) if request.content else None
         self.writes.append((request.method, request.url.path, body))
+        if verdict == "die before":
+            raise Died
         if verdict == "before":
             raise httpx.ConnectError("refused", request=request)
         if isinstance(verdict, int):
             return httpx.Response(verdict, json={"message": "the test says no"}, request=request)
         response = await self._inner.handle_async_request(request)
+        if verdict == "die after":
+            await response.aread()
+            raise Died
         if verdict == "after":
             await response.aread()
             raise httpx.ReadError("cut", request=request)

@@ -72,6 +72,9 @@ class Stage:
     async def reconcile(self) -> PassReport:
         return await reconcile(self.db, self.gateway, clock=self.clock, stop=asyncio.Event())
 
+    async def serve(self) -> PassReport:
+        return await reconcile(self.db, self.gateway, clock=self.clock, stop=asyncio.Event(), sweep=False)
+
     async def set_up(self) -> PassReport:
         await tell(self.db, self.tables)
         return await self.reconcile()

@@ -61,7 +61,7 @@ def test_the_service_calls_the_versions_address_before_the_apis() -> None:
 @pytest.mark.parametrize("status", ["draft", "pending_review", "rejected", "retired"])
 def test_an_api_that_is_not_published_has_nothing_in_the_gateway(status: str) -> None:
     entities = wanted(some_tables(apis=[an_api(status=status)]))
-    assert {e.owner.concern for e in entities} == {"probe", "canary", "subscription"}
+    assert {e.owner.concern for e in entities} == {"probe", "canary", "platform", "subscription"}
 
 
 def test_without_a_version_there_is_nothing_to_serve() -> None:
@@ -252,9 +252,8 @@ def test_a_key_carries_its_expiry() -> None:
 def test_a_dead_key_moves_to_a_consumer_that_says_why(status: str) -> None:
     entities = wanted(some_tables(keys=[a_key(status=status)]))
     (credential,) = of_kind(entities, Kind.CREDENTIAL, "subscription")
-    (holder,) = of_kind(entities, Kind.CONSUMER, "platform")
-    assert credential.fields["consumer"]["id"] == holder.id
-    assert f"status:{status}" in holder.tags
+    holders = {consumer.id: consumer for consumer in of_kind(entities, Kind.CONSUMER, "platform")}
+    assert f"status:{status}" in holders[credential.fields["consumer"]["id"]].tags
     forgotten = wanted(some_tables(keys=[a_key(status=status)]), now=NOW + timedelta(days=31))
     assert of_kind(forgotten, Kind.CREDENTIAL, "subscription") == []
 
@@ -307,12 +306,28 @@ def test_restricted_keys_take_their_shares_out_of_what_the_subscription_has() ->
 @pytest.mark.parametrize("status", ["pending_approval", "rejected"])
 def test_an_unapproved_subscription_is_unknown_to_the_gateway(status: str) -> None:
     tables = some_tables(subscriptions=[a_subscription(status=status)])
-    assert {e.owner.concern for e in wanted(tables)} == {"probe", "canary", "api", "platform"}
+    assert {e.owner.concern for e in wanted(tables)} == {"probe", "canary", "api", "provider", "platform"}
 
 
 def test_what_no_api_answers_under_a_providers_path_is_answered_by_us() -> None:
-    (route,) = of_kind(wanted(), Kind.ROUTE, "platform")
+    (route,) = of_kind(wanted(), Kind.ROUTE, "provider")
     assert route.fields["paths"] == ["/acme/"]
+
+
+def test_the_entities_of_an_owner_follow_from_its_own_rows() -> None:
+    other = an_api(id=an_id("other"), provider_id=an_id("b"), provider_slug="b", slug="other")
+    apis, subscriptions = [an_api(), other], [a_subscription(), a_subscription(id=an_id("other sub"))]
+    versions = [a_version(), a_version(id=an_id("ov"), api_id=other.id)]
+    everything = wanted(some_tables(apis=apis, versions=versions, subscriptions=subscriptions))
+    parts = [
+        some_tables(apis=[], versions=[], subscriptions=[]),
+        some_tables(apis=[an_api()], versions=[a_version()], subscriptions=[], keys=[]),
+        some_tables(apis=[other], versions=[versions[1]], subscriptions=[], keys=[]),
+        some_tables(apis=[], versions=[]),
+        some_tables(apis=[], versions=[], subscriptions=[subscriptions[1]], keys=[]),
+    ]
+    of_parts = {entity.key: entity for part in parts for entity in wanted(part)}
+    assert of_parts == {entity.key: entity for entity in everything}
 
 
 def test_every_entity_is_recognised_as_ours_by_tags_and_id_alone() -> None:

@@ -86,7 +86,6 @@ def test_a_revoked_key_leaves_its_consumer_before_it_appears_at_the_other() -> N
     changes = diff(wanted(some_tables(keys=[a_key(status="revoked")])), listed(wanted()))
     assert [(c.action, c.entity.kind) for c in changes] == [
         (Action.DELETE, Kind.CREDENTIAL),
-        (Action.CREATE, Kind.CONSUMER),
         (Action.CREATE, Kind.CREDENTIAL),
     ]
 

@@ -33,7 +33,7 @@ def deleted(plan: Plan) -> set[str]:
 
 def test_empty_tables_delete_nothing_of_a_customer() -> None:
     plan = planned(Tables())
-    assert deleted(plan) <= {"platform"}
+    assert deleted(plan) <= {"provider"}
     assert {c.entity.owner.concern for c in plan.withheld} == {"api", "subscription"}
 
 

@@ -6,13 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.standing import (
     REMEMBERED,
     Stop,
     is_known,
     limits_of,
-    next_deadline,
+    next_deadlines,
     phase_in_force,
     stop_of,
 )
@@ -23,10 +24,12 @@ from tests.kong_sync.factories import (
     a_quota,
     a_subscription,
     a_version,
+    an_id,
     some_tables,
 )
 
 LATER = timedelta(hours=1)
+SUBSCRIPTION = Owner(Concern.SUBSCRIPTION, an_id("subscription"))
 
 
 @pytest.mark.parametrize("status", ["paused", "past_due", "canceled"])
@@ -75,17 +78,20 @@ def test_a_phase_that_begins_on_a_clock_ahead_of_ours_is_in_force_already() -> N
     assert phase_in_force(a_subscription(phases=(only,)), now=NOW) == only
 
 
-def test_the_next_deadline_is_the_earliest_one_ahead() -> None:
+def test_the_next_deadline_of_each_owner_is_the_earliest_one_ahead() -> None:
     tables = some_tables(
         quotas=[a_quota(state="reached"), a_quota(period="2026-10", state="reached", until=NOW - LATER)],
-        subscriptions=[a_subscription(phases=(a_phase(), a_phase(since=NOW + LATER)))],
+        subscriptions=[
+            a_subscription(phases=(a_phase(), a_phase(since=NOW + LATER))),
+            a_subscription(id="quiet"),
+        ],
         keys=[a_key(status="revoked")],
     )
-    assert next_deadline(tables, now=NOW) == NOW + LATER
-    assert next_deadline(some_tables(), now=NOW) is None
+    assert next_deadlines(tables, now=NOW) == {SUBSCRIPTION: NOW + LATER}
+    assert next_deadlines(some_tables(), now=NOW) == {}
 
 
-def test_a_version_that_is_switched_off_is_a_deadline() -> None:
+def test_a_version_that_is_switched_off_is_a_deadline_of_its_api() -> None:
     tables = some_tables(versions=[a_version(state="deprecated", sunset_at=NOW + LATER)])
-    assert next_deadline(tables, now=NOW) == NOW + LATER
-    assert next_deadline(tables, now=NOW + LATER) is None
+    assert next_deadlines(tables, now=NOW) == {Owner(Concern.API, an_id("api")): NOW + LATER}
+    assert next_deadlines(tables, now=NOW + LATER) == {}

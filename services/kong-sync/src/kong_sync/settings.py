@@ -52,7 +52,8 @@ class Settings(ServiceSettings):
     test_calls_per_day: int = Field(
         default=1_000, ge=1, description="Of a subscription's test keys together: they are never billed."
     )
-    reconcile_interval_seconds: float = Field(default=15.0, gt=0)
+    reconcile_interval_seconds: float = Field(default=60.0, gt=0, description="Between full sweeps.")
+    writes_at_once: int = Field(default=4, ge=1, le=8, description="To the Admin API.")
     delete_budget_count: int = Field(
         default=0, ge=0, description="Unexplained removals that need no confirmation."
     )
@@ -120,6 +121,7 @@ class Settings(ServiceSettings):
             public_proxy_url=self.public_proxy_url or self.kong_proxy_url,
             budget=DeleteBudget(self.delete_budget_count, self.delete_budget_share),
             canary_connections=self.canary_connections, canary_timeout_seconds=self.canary_timeout_seconds,
+            writes_at_once=self.writes_at_once,
         )  # fmt: skip
 
 

@@ -23,6 +23,11 @@ class KongRejected(Exception):
         self.action, self.status, self.detail = action, status, detail
 
     @property
+    def lacks_parent(self) -> bool:
+        """What the entity hangs on does not stand in Kong."""
+        return self.status == 404 or "does not reference an existing" in self.detail
+
+    @property
     def reason(self) -> str:
         """In words for the one whose API or subscription it concerns."""
         if self.status == 409:

@@ -22,6 +22,7 @@ class Gateway:
     budget: DeleteBudget = field(default_factory=DeleteBudget)
     canary_connections: int = 3
     canary_timeout_seconds: float = 10.0
+    writes_at_once: int = 4
 
     async def close(self) -> None:
         """All connections are closed."""

@@ -11,10 +11,14 @@ from kong_sync.domain.canary import probe_body, probe_key, probe_path
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Whether the canary was seen on every connection, and if not, what was seen instead."""
+    """Whether the canary was seen on every connection, and if not, what was seen instead.
+
+    `lost` says that what the canary hangs on is not in Kong.
+    """
 
     seen: bool
     instead: str = ""
+    lost: bool = False
 
 
 class KongProxy:

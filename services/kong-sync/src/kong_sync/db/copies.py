@@ -1,33 +1,46 @@
-"""Our copies of other services' aggregates. A put applies only a higher version; nothing is ever removed."""
+"""Our copies of other services' aggregates. A put applies only a higher version; nothing is ever removed.
+
+What was applied makes its owner due in the same transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Table, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Table, Uuid, cast, column, func, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kong_sync.db import due
 from kong_sync.db.tables import api_copy, api_key_copy, api_version_copy, quota_copy, subscription_copy
+from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.records import Api, ApiSettings, ApiVersion, Key, Phase, Quota, Subscription, Tables
 
 
 async def put_api(session: AsyncSession, api: Api) -> None:
     """The copy is at least as new as `api`."""
-    await _put(
-        session,
-        api_copy,
-        {**asdict(api), "cors_origins": list(api.cors_origins), "settings": _settings_json(api.settings)},
-    )
+    before = await session.scalar(select(api_copy.c.provider_id).where(api_copy.c.id == api.id))
+    values = {
+        **asdict(api),
+        "cors_origins": list(api.cors_origins),
+        "settings": _settings_json(api.settings),
+    }
+    if await _put(session, api_copy, values):
+        await due.note(session, [Owner(Concern.API, api.id)])
+        if before not in {None, api.provider_id}:
+            await due.note(session, [Owner(Concern.PROVIDER, str(before))])
 
 
 async def put_version(session: AsyncSession, version: ApiVersion) -> None:
     """The copy is at least as new as `version`."""
-    await _put(session, api_version_copy, asdict(version))
+    if await _put(session, api_version_copy, asdict(version)):
+        await due.note(session, [Owner(Concern.API, version.api_id)])
 
 
 async def put_subscription(session: AsyncSession, subscription: Subscription) -> None:
@@ -38,49 +51,96 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
         "limits_override": asdict(override) if override else None,
         "phases": [_phase_json(phase) for phase in subscription.phases],
     }
-    await _put(session, subscription_copy, values)
+    if await _put(session, subscription_copy, values):
+        await due.note(session, [Owner(Concern.SUBSCRIPTION, subscription.id)])
 
 
 async def put_key(session: AsyncSession, key: Key) -> None:
     """The copy is at least as new as `key`."""
-    await _put(session, api_key_copy, asdict(key))  # limits too: a dataclass in it becomes a plain mapping
+    if await _put(
+        session, api_key_copy, asdict(key)
+    ):  # limits too: a dataclass in it becomes a plain mapping
+        await due.note(session, [Owner(Concern.SUBSCRIPTION, key.subscription_id)])
 
 
 async def put_quota(session: AsyncSession, quota: Quota) -> None:
     """The copy is at least as new as `quota`."""
-    await _put(session, quota_copy, asdict(quota), key=("subscription_id", "period"))
+    if await _put(session, quota_copy, asdict(quota), key=("subscription_id", "period")):
+        await due.note(session, [Owner(Concern.SUBSCRIPTION, quota.subscription_id)])
 
 
 async def all_tables(session: AsyncSession) -> Tables:
-    """Everything that the desired state is made of, as of one instant."""
-    apis = [_api(row) for row in await _rows(session, api_copy)]
-    versions = [ApiVersion(**row) for row in await _rows(session, api_version_copy)]
-    subscriptions = [_subscription(row) for row in await _rows(session, subscription_copy)]
-    keys = [_key(row) for row in await _rows(session, api_key_copy)]
-    quotas = [Quota(**row) for row in await _rows(session, quota_copy)]
+    """Everything that the desired state is made of."""
+    return await _tables(session, apis=true(), versions=true(), subscriptions=true(), of_subscription=true())
+
+
+async def tables_of(session: AsyncSession, owners: Iterable[Owner]) -> Tables:
+    """What the wishes of `owners` are made of: an API with its provider's others, a subscription with its keys."""
+    ids: dict[Concern, list[str]] = defaultdict(list)
+    for owner in owners:
+        ids[owner.concern].append(owner.id)
+    providers = select(api_copy.c.provider_id).where(_among(api_copy.c.id, ids[Concern.API]))
+    apis = or_(_among(api_copy.c.provider_id, ids[Concern.PROVIDER]), api_copy.c.provider_id.in_(providers))
+    versions = or_(
+        _among(api_version_copy.c.api_id, ids[Concern.API]),
+        api_version_copy.c.api_id.in_(select(api_copy.c.id).where(apis)),
+    )
+    subscriptions = ids[Concern.SUBSCRIPTION]
+    return await _tables(
+        session, apis=apis, versions=versions, subscriptions=_among(subscription_copy.c.id, subscriptions),
+        of_subscription=_among(column("subscription_id", Uuid(as_uuid=False)), subscriptions),
+    )  # fmt: skip
+
+
+async def _tables(
+    session: AsyncSession, *, apis: ColumnElement[bool], versions: ColumnElement[bool],
+    subscriptions: ColumnElement[bool], of_subscription: ColumnElement[bool],
+) -> Tables:  # fmt: skip
+    found_apis = [_api(row) for row in await _rows(session, api_copy, apis)]
+    found_versions = [ApiVersion(**row) for row in await _rows(session, api_version_copy, versions)]
+    found_subscriptions = [
+        _subscription(row) for row in await _rows(session, subscription_copy, subscriptions)
+    ]
+    keys = [_key(row) for row in await _rows(session, api_key_copy, of_subscription)]
+    quotas = [Quota(**row) for row in await _rows(session, quota_copy, of_subscription)]
     return Tables(
-        apis={api.id: api for api in apis},
-        versions={version.id: version for version in versions},
-        subscriptions={subscription.id: subscription for subscription in subscriptions},
+        apis={api.id: api for api in found_apis},
+        versions={version.id: version for version in found_versions},
+        subscriptions={subscription.id: subscription for subscription in found_subscriptions},
         keys={key.id: key for key in keys},
         quotas={(quota.subscription_id, quota.period): quota for quota in quotas},
     )
 
 
+def _among(which: ColumnElement[Any], ids: Sequence[str]) -> ColumnElement[bool]:
+    return which == func.any(cast([id_ for id_ in ids if is_uuid(id_)], ARRAY(Uuid(as_uuid=False))))
+
+
+def is_uuid(text: str) -> bool:
+    """It may be the id of a row. (What tells whose an entity is stands in its tags, which anybody may edit.)"""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
 async def _put(
     session: AsyncSession, table: Table, values: Mapping[str, Any], *, key: Sequence[str] = ("id",)
-) -> None:
+) -> bool:
+    """Whether `values` were newer than what stood there."""
     statement = insert(table).values(**values)
     newer = {name: statement.excluded[name] for name in values if name not in key}
-    await session.execute(
+    result = await session.execute(
         statement.on_conflict_do_update(
             index_elements=list(key), set_=newer, where=statement.excluded.version > table.c.version
-        )
+        ).returning(table.c.version)
     )
+    return result.first() is not None
 
 
-async def _rows(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
-    return [dict(row) for row in (await session.execute(select(table))).mappings()]
+async def _rows(session: AsyncSession, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+    return [dict(row) for row in (await session.execute(select(table).where(condition))).mappings()]
 
 
 def _api(row: dict[str, Any]) -> Api:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -38,6 +38,11 @@ async def put(session: AsyncSession, report: PassReport) -> None:
     statement = insert(reconcile_pass).values(**values)
     newer = {name: statement.excluded[name] for name in values if name != "only"}
     await session.execute(statement.on_conflict_do_update(index_elements=["only"], set_=newer))
+
+
+async def saw(session: AsyncSession, *, seen: bool) -> None:
+    """Whether the gateway is known to have loaded all that was written so far."""
+    await session.execute(update(reconcile_pass).values(canary_seen=seen))
 
 
 async def find(session: AsyncSession) -> LastPass | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Uuid, cast, func, select
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from kong_sync.db.copies import is_uuid
 from kong_sync.db.tables import gateway_progress
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.progress import Progress, State
@@ -31,6 +32,15 @@ async def all_told(session: AsyncSession) -> dict[Owner, Told]:
     """Every progress."""
     rows = (await session.execute(select(gateway_progress))).mappings()
     return {told.owner: told for told in (_told(dict(row)) for row in rows)}
+
+
+async def told_of(session: AsyncSession, owners: Collection[Owner]) -> dict[Owner, Told]:
+    """The progress of each of `owners` of whom we told any."""
+    ids = [owner.id for owner in owners if is_uuid(owner.id)]
+    table = gateway_progress
+    query = select(table).where(table.c.id == func.any(cast(ids, ARRAY(Uuid(as_uuid=False)))))
+    told = (_told(dict(row)) for row in (await session.execute(query)).mappings())
+    return {one.owner: one for one in told if one.owner in owners}
 
 
 async def find(session: AsyncSession, owner: Owner) -> Told | None:

@@ -8,6 +8,8 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Identity,
+    Index,
     Integer,
     Table,
     Text,
@@ -36,6 +38,7 @@ api_copy = Table(
     Column("cors_origins", ARRAY(Text), nullable=False),
     Column("settings", JSONB, nullable=False, server_default=text("'{}'")),
     Column("upstream_epoch", Integer, nullable=False, server_default=text("1")),
+    Index("ix_api_copy_provider_id", "provider_id"),
 )  # fmt: skip
 
 api_version_copy = Table(
@@ -49,6 +52,7 @@ api_version_copy = Table(
     Column("base_url", Text),
     Column("deprecated_at", _INSTANT),
     Column("sunset_at", _INSTANT),
+    Index("ix_api_version_copy_api_id", "api_id"),
 )  # fmt: skip
 
 subscription_copy = Table(
@@ -77,6 +81,7 @@ api_key_copy = Table(
     Column("changed_at", _INSTANT, nullable=False),
     Column("limits", JSONB(none_as_null=True)),
     Column("share_id", _ID),
+    Index("ix_api_key_copy_subscription_id", "subscription_id"),
 )  # fmt: skip
 
 quota_copy = Table(
@@ -131,6 +136,28 @@ reconcile_plan = Table(
     Column("error", Text),
     Column("changes", JSONB, nullable=False),
     Column("withheld", JSONB, nullable=False),
+)  # fmt: skip
+
+due_owner = Table(
+    "due_owner", metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    Column("concern", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("due_at", _INSTANT),
+    Column("noted_at", _INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+    Index("ix_due_owner_owner", "concern", "id"),
+    Index("ix_due_owner_due_at", "due_at"),
+)  # fmt: skip
+
+applied_entity = Table(
+    "applied_entity", metadata,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("concern", Text, nullable=False),
+    Column("owner_id", Text, nullable=False),
+    Column("fields", JSONB, nullable=False),
+    Column("acknowledged", Boolean, nullable=False),
+    Index("ix_applied_entity_owner", "concern", "owner_id"),
 )  # fmt: skip
 
 add_common_tables(metadata)

@@ -9,26 +9,31 @@ from datetime import datetime
 from kong_sync.domain.canary import canary, probe_ground
 from kong_sync.domain.edge import NOWHERE, Edge, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
-from kong_sync.domain.records import Api, ApiVersion, Key, Quota, Tables
+from kong_sync.domain.records import ApiVersion, Key, Quota, Tables
 from kong_sync.domain.served import serve_api
-from kong_sync.domain.standing import is_remembered
-from kong_sync.domain.subscribed import DEAD_KEY_STATES, admit_subscription, graveyards
+from kong_sync.domain.subscribed import admit_subscription, graveyards
 
 _FALLBACK = Owner(Concern.PLATFORM, "fallback")
+_FALLBACK_PART = "service.fallback"
 
 
 def desired_entities(tables: Tables, edge: Edge, *, generation: str, now: datetime) -> list[Entity]:
-    """Every entity that should stand in Kong, parents before children."""
-    entities = [*probe_ground(edge), *canary(edge, generation)]
+    """Every entity that should stand in Kong, parents before children.
+
+    From the rows of one owner come all entities of that owner (a provider's are its APIs and their versions), and the
+    platform's own are always the same: so a part of the tables is enough for a part of the gateway.
+    """
+    entities = [*probe_ground(edge), *canary(edge, generation), *_fallback_ground(edge), *graveyards(edge)]
     versions: dict[str, list[ApiVersion]] = defaultdict(list)
     for version in tables.versions.values():
         versions[version.api_id].append(version)
-    served: list[Api] = []
+    slugs: dict[str, set[str]] = defaultdict(set)
     for api in sorted(tables.apis.values(), key=lambda a: a.id):
         of_api = list(serve_api(edge, api, versions[api.id], now=now))
-        served += [api] if of_api else []
+        if of_api:
+            slugs[api.provider_id].add(api.provider_slug)
         entities += of_api
-    entities += _fallbacks(edge, served)
+    entities += [_fallback_route(edge, provider_id, slugs[provider_id]) for provider_id in sorted(slugs)]
     entities += _admitted(tables, edge, now=now)
     return entities
 
@@ -48,28 +53,17 @@ def _admitted(tables: Tables, edge: Edge, *, now: datetime) -> Iterator[Entity]:
     quotas: dict[str, list[Quota]] = defaultdict(list)
     for quota in tables.quotas.values():
         quotas[quota.subscription_id].append(quota)
-    dead = {
-        key.status
-        for key in tables.keys.values()
-        if key.status in DEAD_KEY_STATES
-        and is_remembered(key, now=now)
-        and key.subscription_id in tables.subscriptions
-    }
-    yield from graveyards(edge, dead)
     for subscription in sorted(tables.subscriptions.values(), key=lambda s: s.id):
         yield from admit_subscription(
             edge, subscription, keys[subscription.id], quotas[subscription.id], now=now
         )
 
 
-def _fallbacks(edge: Edge, served: Iterable[Api]) -> Iterator[Entity]:
-    """Under each provider's path we answer what no API does: 404 with our code. Elsewhere Kong's own 404 stays."""
-    providers = {api.provider_slug: api.provider_id for api in served}
-    if not providers:
-        return
+def _fallback_ground(edge: Edge) -> Iterator[Entity]:
+    """What answers 404 with our code where a provider's route leads to it. Elsewhere Kong's own 404 stays."""
     service = edge.entity(
         Kind.SERVICE,
-        "service.fallback",
+        _FALLBACK_PART,
         _FALLBACK,
         {"name": f"{edge.namespace}.fallback", **address(NOWHERE), "enabled": True, "retries": 0},
         tags=(f"lua:{edge.lua.release}",),
@@ -80,13 +74,16 @@ def _fallbacks(edge: Edge, served: Iterable[Api]) -> Iterator[Entity]:
     yield edge.plugin("post-function", "plugin.fallback", _FALLBACK, filters, service=service.id)
     nothing = {"status_code": 404, "message": "No API answers here"}
     yield edge.plugin("request-termination", "plugin.fallback", _FALLBACK, nothing, service=service.id)
-    for slug, provider_id in sorted(providers.items()):
-        fields = {
-            "name": f"{edge.namespace}.fallback.{slug}",
-            "paths": [f"/{slug}/"],
-            "protocols": ["http", "https"],
-            "strip_path": False,
-            "service": {"id": service.id},
-        }
-        tags = (f"provider:{provider_id}",)
-        yield edge.entity(Kind.ROUTE, f"route-fallback.{provider_id}", _FALLBACK, fields, tags=tags)
+
+
+def _fallback_route(edge: Edge, provider_id: str, slugs: Iterable[str]) -> Entity:
+    """Under a provider's path we answer what no API does. The name holds the id: two providers may swap their slugs."""
+    fields = {
+        "name": f"{edge.namespace}.fallback.{provider_id}",
+        "paths": [f"/{slug}/" for slug in sorted(slugs)],
+        "protocols": ["http", "https"],
+        "strip_path": False,
+        "service": {"id": edge.id_of(_FALLBACK_PART)},
+    }
+    owner, tags = Owner(Concern.PROVIDER, provider_id), (f"provider:{provider_id}",)
+    return edge.entity(Kind.ROUTE, f"route-fallback.{provider_id}", owner, fields, tags=tags)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 from kong_sync.domain.canonical import differences
 from kong_sync.domain.entities import Concern, Entity, Kind
@@ -44,6 +45,12 @@ class Change:
         return self.action is Action.DELETE and self.entity.kind in _GIVING
 
     @property
+    def is_stop(self) -> bool:
+        """It ends the calls of a consumer that goes on to stand there, or says why: in force at once."""
+        kind = self.entity.kind
+        return (self.action, kind) in {(Action.DELETE, Kind.ACL), (Action.UPDATE, Kind.CONSUMER)}
+
+    @property
     def loads_slowly(self) -> bool:
         """Something that guards or limits, which the gateway's workers need up to seconds to load."""
         return self.action is not Action.DELETE and self.entity.kind in {Kind.SERVICE, Kind.PLUGIN}
@@ -69,7 +76,12 @@ def diff(desired: Iterable[Entity], actual: Iterable[Entity]) -> list[Change]:
     present = {entity.key: entity for entity in actual}
     changes = [change for key, entity in wanted.items() for change in _changes(entity, present.get(key))]
     changes += [Change(Action.DELETE, entity) for key, entity in present.items() if key not in wanted]
-    return sorted(changes, key=_rank)
+    return sorted(changes, key=rank)
+
+
+def steps(changes: Iterable[Change]) -> list[list[Change]]:
+    """`changes`, which are in order, in groups whose members do not depend on each other."""
+    return [list(group) for _, group in groupby(changes, key=lambda change: rank(change)[:2])]
 
 
 def _changes(wanted: Entity, present: Entity | None) -> Iterator[Change]:
@@ -93,7 +105,7 @@ def _level(entity: Entity) -> str:
     return entity.kind
 
 
-def _rank(change: Change) -> tuple[int, int, str]:
+def rank(change: Change) -> tuple[int, int, str]:
     """Where in the order a change stands; the id makes the order the same every time."""
     if change.action is Action.UPDATE and change.entity.kind is Kind.CONSUMER:
         return 0, 0, change.entity.id

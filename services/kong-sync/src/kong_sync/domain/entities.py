@@ -27,6 +27,7 @@ class Concern(StrEnum):
     """What an entity is there for."""
 
     API = "api"
+    PROVIDER = "provider"
     SUBSCRIPTION = "subscription"
     PLATFORM = "platform"
     PROBE = "probe"
@@ -35,7 +36,7 @@ class Concern(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The one whose progress an entity decides: an API, a subscription, or the platform itself."""
+    """The one that an entity stands there for: what is brought to Kong together, and fails alone."""
 
     concern: Concern
     id: str = ""

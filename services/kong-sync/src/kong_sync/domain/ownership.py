@@ -29,6 +29,8 @@ def _owner(tags: tuple[str, ...], fields: Mapping[str, Any], parents: Mapping[st
         return Owner(Concern.SUBSCRIPTION, subscription)
     if api:
         return Owner(Concern.API, api)
+    if part.startswith("route-fallback."):
+        return Owner(Concern.PROVIDER, part.removeprefix("route-fallback."))
     parent = fields.get("consumer") or fields.get("service") or {}
     return parents.get(str(parent.get("id")), Owner(Concern.PLATFORM, part))
 

@@ -111,7 +111,7 @@ def after_apply(
 def unreachable(wish: Wish, told: Progress | None) -> Progress:
     """The Admin API does not answer: what was live stays so, what is new waits and says why."""
     before = before_apply(wish, told)
-    if before.state not in {State.PENDING, State.APPLIED}:
+    if wish.waiting_for is not None or before.state not in {State.PENDING, State.APPLIED}:
         return before
     return Progress(
         State.PENDING, "The gateway's Admin API does not answer.", wish.fingerprint, wish.proxy_url

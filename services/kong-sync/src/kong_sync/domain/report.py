@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from kong_sync.domain.diff import Change
 from kong_sync.domain.entities import Entity, Owner
 from kong_sync.domain.guard import Plan
-from kong_sync.domain.progress import Progress
 from kong_sync.domain.records import Tables
 
 
@@ -32,15 +32,21 @@ class Planned:
     tables: Tables
     desired: tuple[Entity, ...]
     generation: str
+    actual: tuple[Entity, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a plan's changes: refusals by owner, and the owners of whom something was left out."""
+    """What became of a plan's changes: what Kong said yes to, refusals by owner, and those left out of something.
 
+    `orphans` were left out because what they hang on is not in Kong; `lost` says the same of the canary.
+    """
+
+    written: tuple[Change, ...] = ()
     failures: Mapping[Owner, str] = field(default_factory=dict)
     left_out: frozenset[Owner] = frozenset()
-    written: int = 0
+    orphans: frozenset[Owner] = frozenset()
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,4 @@ class PassReport:
     canary_seen: bool | None = None
     error: str | None = None
     next_deadline: datetime | None = None
-
-
-Told = Mapping[Owner, Progress]
+    sweep_needed: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits, effective_limits
 from kong_sync.domain.records import Key, Phase, Quota, Subscription, Tables
 
@@ -62,22 +63,30 @@ def limits_of(subscription: Subscription, *, now: datetime) -> Limits:
     return effective_limits(phase.limits if phase else Limits(), subscription.limits_override)
 
 
-def next_deadline(tables: Tables, *, now: datetime) -> datetime | None:
-    """The earliest instant after `now` at which the desired state changes without an event."""
-    return min((at for at in _deadlines(tables) if at > now), default=None)
+def next_deadlines(tables: Tables, *, now: datetime) -> dict[Owner, datetime]:
+    """For each owner the earliest instant after `now` at which its wish changes without an event, if there is one."""
+    found: dict[Owner, datetime] = {}
+    for owner, at in _deadlines(tables):
+        if at > now:
+            found[owner] = min(at, found.get(owner, at))
+    return found
 
 
-def _deadlines(tables: Tables) -> Iterator[datetime]:
+def _deadlines(tables: Tables) -> Iterator[tuple[Owner, datetime]]:
     for version in tables.versions.values():
         if version.sunset_at is not None:
-            yield version.sunset_at
+            yield Owner(Concern.API, version.api_id), version.sunset_at
     for quota in tables.quotas.values():
         if quota.state == "reached":
-            yield quota.until
+            yield _of(quota.subscription_id), quota.until
     for subscription in tables.subscriptions.values():
-        yield from (phase.since for phase in subscription.phases)
+        yield from ((_of(subscription.id), phase.since) for phase in subscription.phases)
         if subscription.canceled_at is not None:
-            yield subscription.canceled_at + REMEMBERED
+            yield _of(subscription.id), subscription.canceled_at + REMEMBERED
     for key in tables.keys.values():
         if key.status in {"revoked", "expired"}:
-            yield key.changed_at + REMEMBERED
+            yield _of(key.subscription_id), key.changed_at + REMEMBERED
+
+
+def _of(subscription_id: str) -> Owner:
+    return Owner(Concern.SUBSCRIPTION, subscription_id)

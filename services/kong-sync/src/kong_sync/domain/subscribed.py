@@ -71,10 +71,10 @@ def _holder_part(subscription: Subscription, key: Key) -> str:
     return f"consumer-share.{key.share_id}" if key.share_id and key.limits else f"consumer.{subscription.id}"
 
 
-def graveyards(edge: Edge, states: Iterable[str]) -> Iterator[Entity]:
+def graveyards(edge: Edge) -> Iterator[Entity]:
     """For each state of dead keys the consumer that holds them: it is in no group, and its tag says why."""
     owner = Owner(Concern.PLATFORM, "dead-keys")
-    for state in sorted(set(states)):
+    for state in DEAD_KEY_STATES:
         fields = {"username": f"{edge.namespace}_{state}_keys"}
         yield edge.entity(Kind.CONSUMER, f"consumer-status.{state}", owner, fields, tags=(f"status:{state}",))
 

@@ -3,82 +3,136 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from common.log import get_logger
-from kong_sync.clients.errors import KongRejected
+from kong_sync.clients.errors import KongRejected, KongUnavailable
 from kong_sync.clients.gateway import Gateway
-from kong_sync.domain.diff import Action, Change
+from kong_sync.domain.diff import Action, Change, steps
 from kong_sync.domain.entities import Concern, Owner
-from kong_sync.domain.report import Applied, Planned
+from kong_sync.domain.report import Applied
 from kong_sync.metrics import REFUSALS
-from kong_sync.usecases.show_canary import show_canary
+from kong_sync.usecases.show_canary import Breathe, show_canary
 
 log = get_logger()
 _FREE = frozenset({Concern.PROBE, Concern.CANARY})
+# How many writes are made between two moments at which nothing is under way.
+_BREATH = 32
 
 
-async def apply_plan(
-    gateway: Gateway, planned: Planned, *, unseen: bool, check: Callable[[], None],
-    interrupt: asyncio.Event | None = None,
-) -> Applied:  # fmt: skip
-    """Every change was written, or its owner is named as refused or left out; KongUnavailable ends it half-way.
-
-    Nothing that gives access is written before the limits and guards written earlier are known to be loaded. `unseen`
-    says that an earlier pass wrote some which nobody has seen; `check` raises when another process has taken over.
-    """
-    batch = _Batch(gateway, planned.generation, waiting=unseen, interrupt=interrupt)
-    for change in planned.plan.changes:
-        check()
-        await batch.write(change)
-    return Applied(batch.failures, frozenset(batch.left_out), batch.written)
+async def apply_plan(batch: Batch, changes: Sequence[Change]) -> None:
+    """Every change was written, or `batch` names its owner as refused or left out; KongUnavailable ends it half-way."""
+    await batch.write_all(changes)
 
 
 @dataclass(slots=True)
-class _Batch:
+class Batch:
+    """The writing of one plan.
+
+    Nothing that gives access is written before the limits and guards written earlier are known to be loaded. `waiting`
+    says that an earlier pass wrote some which nobody has seen; `check` raises when another process has taken over.
+    `breathe` is called while no write is under way: the owners that it adds to `overtaken` are left alone from then on.
+    `heard` hears of each change that Kong said yes to.
+    """
+
     gateway: Gateway
     generation: str
     waiting: bool
-    interrupt: asyncio.Event | None
+    check: Callable[[], None]
+    breathe: Breathe
+    overtaken: Collection[Owner]
+    heard: Callable[[Change], None]
     looked: bool = False
-    written: int = 0
+    lost: bool = False
+    written: list[Change] = field(default_factory=list)
     failures: dict[Owner, str] = field(default_factory=dict)
     left_out: set[Owner] = field(default_factory=set)
+    orphans: set[Owner] = field(default_factory=set)
 
-    async def write(self, change: Change) -> None:
-        """`change` is in Kong, or its owner is in `failures` or `left_out`."""
+    @property
+    def applied(self) -> Applied:
+        """What became of the changes so far."""
+        return Applied(
+            tuple(change for change in self.written if change.entity.owner not in self.overtaken),
+            self.failures, frozenset(self.left_out), frozenset(self.orphans), self.lost,
+        )  # fmt: skip
+
+    async def write_all(self, changes: Sequence[Change]) -> None:
+        """See `apply_plan`."""
+        for step in steps(changes):
+            if any(change.gives_access and change.entity.owner.concern not in _FREE for change in step):
+                await self._look_for_limits()
+            for start in range(0, len(step), _BREATH):
+                await self.breathe()
+                self.check()
+                await self._write_together(step[start : start + _BREATH])
+
+    async def _write_together(self, changes: Iterable[Change]) -> None:
+        left = iter(changes)
+
+        async def write_some() -> None:
+            for change in left:
+                await self._write(change)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.gateway.writes_at_once):
+                    group.create_task(write_some())
+        except* KongUnavailable as errors:
+            raise _first(errors) from None
+
+    async def _write(self, change: Change) -> None:
         owner = change.entity.owner
-        if owner.concern is Concern.CANARY:  # written with each generation
+        if owner.concern is Concern.CANARY or owner in self.overtaken:  # the canary has writes of its own
             return
         if (owner in self.failures or owner in self.left_out) and not change.ends_access:
             # a service without its guards gets no route, a consumer without its limits no key; and guards stay while
             # the route that should have left them may still be there
             return
-        if change.gives_access and owner.concern not in _FREE and not await self._limits_are_loaded():
+        if change.gives_access and owner.concern not in _FREE and self.waiting:
             self.left_out.add(owner)
             return
         try:
-            await self._put_or_delete(change)
+            await _write_change(self.gateway, change)
         except KongRejected as error:
-            REFUSALS.labels(change.entity.kind).inc()
-            log.error("gateway.refused", change=str(change), status=error.status, detail=error.detail)
-            self.failures[owner] = error.reason
+            self._refused(change, error)
             return
-        self.written += 1
+        self.written.append(change)
+        self.heard(change)
         self.waiting = self.waiting or change.loads_slowly
 
-    async def _put_or_delete(self, change: Change) -> None:
-        if change.action is Action.DELETE:
-            await self.gateway.admin.delete(change.entity)
+    def _refused(self, change: Change, error: KongRejected) -> None:
+        owner = change.entity.owner
+        REFUSALS.labels(change.entity.kind).inc()
+        log.error("gateway.refused", change=str(change), status=error.status, detail=error.detail)
+        if error.lacks_parent:
+            self.left_out.add(owner)
+            self.orphans.add(owner)
         else:
-            await self.gateway.admin.put(change.entity)
+            self.failures[owner] = error.reason
 
-    async def _limits_are_loaded(self) -> bool:
+    async def _look_for_limits(self) -> None:
         if self.waiting and not self.looked:
             self.looked = True  # once in a pass: what is not loaded in time is left to the next
-            sighting = await show_canary(self.gateway, f"{self.generation}-limits", interrupt=self.interrupt)
-            self.waiting = not sighting.seen
+            sighting = await show_canary(self.gateway, f"{self.generation}-limits", breathe=self.breathe)
+            self.waiting, self.lost = not sighting.seen, sighting.lost
             if not sighting.seen:
                 log.warning("gateway.limits_not_loaded", instead=sighting.instead)
-        return not self.waiting
+
+
+async def _write_change(gateway: Gateway, change: Change) -> None:
+    """`change` is in Kong."""
+    if change.action is not Action.DELETE:
+        await gateway.admin.put(change.entity)
+        return
+    try:
+        await gateway.admin.delete(change.entity)
+    except KongRejected as error:
+        if error.status != 404:  # with what it hung on, it is gone as well
+            raise
+
+
+def _first(errors: BaseExceptionGroup[KongUnavailable]) -> KongUnavailable:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,4 +1,4 @@
-"""Reconcile whenever something woke us, and now and then."""
+"""Serve whoever is due at once, and look at everything now and then."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.usecases.reconcile import reconcile
 
 _FIRST_RETRY_SECONDS = 1.0
+_SETTLED = frozenset({Outcome.EQUAL, Outcome.APPLIED, Outcome.SWITCHED_OFF})
 
 
 async def keep_reconciled(
@@ -23,19 +24,30 @@ async def keep_reconciled(
     stop: asyncio.Event,
     interval_seconds: float,
 ) -> None:
-    """Until `stop` is set, Kong follows our tables: at once after `wake`, and at every deadline and interval."""
+    """Until `stop` is set, Kong follows our tables: at once after `wake` and at every deadline.
+
+    At the start, every `interval_seconds`, and when Kong turns out not to be what we take it for, all of it is swept.
+    """
+    loop = asyncio.get_running_loop()
+    sweep_at = loop.time()
     retry = _FIRST_RETRY_SECONDS
     while not stop.is_set():
         wake.clear()
-        report = await reconcile(db, gateway, clock=clock, stop=stop, interrupt=wake)
-        settled = report.outcome in {Outcome.EQUAL, Outcome.APPLIED, Outcome.SWITCHED_OFF}
+        sweeping = loop.time() >= sweep_at
+        report = await reconcile(db, gateway, clock=clock, stop=stop, sweep=sweeping, interrupt=wake)
+        settled = report.outcome in _SETTLED
         retry = _FIRST_RETRY_SECONDS if settled else min(retry * 2, interval_seconds)
-        pause = interval_seconds if settled else min(retry, interval_seconds)
+        if sweeping and report.outcome is not Outcome.UNAVAILABLE:
+            sweep_at = loop.time() + interval_seconds
+        elif report.sweep_needed:
+            sweep_at = loop.time()
+        until_sweep = max(0.0, sweep_at - loop.time())
+        pause = until_sweep if settled or report.sweep_needed else retry
         await _first_of(wake, stop, seconds=_until_deadline(report, now=clock.now(), at_most=pause))
 
 
 def _until_deadline(report: PassReport, *, now: datetime, at_most: float) -> float:
-    if report.next_deadline is None:
+    if report.next_deadline is None or report.outcome is Outcome.UNAVAILABLE:
         return at_most
     return min(at_most, max(0.0, (report.next_deadline - now).total_seconds()))
 

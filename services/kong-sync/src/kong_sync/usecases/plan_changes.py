@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from common.db import Database, Scope
@@ -20,9 +21,15 @@ async def plan_changes(
     """The plan. Sees only entities that are ours by tag and id; writes nothing."""
     async with db.begin(Scope(platform_admin=True)) as session:
         tables = await copies.all_tables(session)
-    desired = desired_entities(tables, gateway.edge, generation=generation, now=now)
-    actual = adopt_all(gateway.edge, await gateway.admin.dump(gateway.edge.selector))
-    plan = guard_deletes(
-        diff(desired, actual), tables, present=len(actual), budget=gateway.budget, confirmed=confirm_deletes
-    )
-    return Planned(plan, tables, tuple(desired), generation)
+    dump = await gateway.admin.dump(gateway.edge.selector)
+
+    def compare() -> Planned:
+        desired = desired_entities(tables, gateway.edge, generation=generation, now=now)
+        actual = adopt_all(gateway.edge, dump)
+        changes = diff(desired, actual)
+        plan = guard_deletes(
+            changes, tables, present=len(actual), budget=gateway.budget, confirmed=confirm_deletes
+        )
+        return Planned(plan, tables, tuple(desired), generation, tuple(actual))
+
+    return await asyncio.to_thread(compare)  # seconds in a large marketplace, in which stops must not wait

@@ -23,7 +23,7 @@ async def record_progress(
     session: AsyncSession, wishes: Mapping[Owner, Wish], decide: Decide, *, now: datetime
 ) -> dict[Owner, Progress]:
     """The progress of every owner as `decide` has it; only what differs from what we told last is published."""
-    before = await told_progress.all_told(session)
+    before = await told_progress.told_of(session, wishes)
     changed: list[Told] = []
     progress: dict[Owner, Progress] = {}
     for owner, wish in wishes.items():

@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+from kong_sync.clients.errors import KongRejected
 from kong_sync.clients.gateway import Gateway
 from kong_sync.clients.kong_proxy import Sighting
 from kong_sync.domain.canary import canary
 
-_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.5
-# A newer wish may cut the waiting short, but a steady stream of them must not keep everything from being seen.
-_UNDISTURBED_SECONDS = 2.0
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.2
+Breathe = Callable[[], Awaitable[None]]
 
 
-async def show_canary(
-    gateway: Gateway, generation: str, *, interrupt: asyncio.Event | None = None
-) -> Sighting:
-    """Seen: the gateway has loaded all that was written before this call. Not seen: nobody knows."""
-    for entity in canary(gateway.edge, generation):
-        await gateway.admin.put(entity)
+async def _no_breath() -> None:
+    return
+
+
+async def show_canary(gateway: Gateway, generation: str, *, breathe: Breathe = _no_breath) -> Sighting:
+    """Seen: the gateway has loaded all that was written before this call. Not seen: nobody knows.
+
+    `breathe` is called between looks, for what cannot wait.
+    """
+    try:
+        for entity in canary(gateway.edge, generation):
+            await gateway.admin.put(entity)
+    except KongRejected as error:
+        return Sighting(seen=False, instead=error.reason, lost=error.lacks_parent)
     loop = asyncio.get_running_loop()
     started, wait = loop.time(), _FIRST_WAIT_SECONDS
     while True:
         sighting = await gateway.proxy.look(
             gateway.edge.namespace, generation, connections=gateway.canary_connections
         )
-        waited = loop.time() - started
-        disturbed = interrupt is not None and interrupt.is_set() and waited > _UNDISTURBED_SECONDS
-        if sighting.seen or disturbed or waited > gateway.canary_timeout_seconds:
+        if sighting.seen or loop.time() - started > gateway.canary_timeout_seconds:
             return sighting
+        await breathe()
         await asyncio.sleep(wait)
         wait = min(wait * 1.5, _LONGEST_WAIT_SECONDS)

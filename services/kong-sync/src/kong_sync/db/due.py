@@ -1,0 +1,78 @@
+"""Whose wishes are to be brought to the gateway next.
+
+A note is a row of its own: one that comes in while an earlier one is being served is not lost with it, and whoever
+notes never waits for whoever serves. A note with a time is a deadline: until then it lies still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kong_sync.domain.entities import Concern, Owner
+
+_NOTE = text("""
+    INSERT INTO due_owner (concern, id, due_at)
+    SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[]), CAST(:times AS timestamptz[]))""")
+_TAKE = text("""
+    SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - noted_at)::float AS waited FROM due_owner
+    WHERE (due_at IS NULL OR due_at <= :now) AND seq > :after ORDER BY seq LIMIT :limit""")
+_NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
+_OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
+_DONE = text("DELETE FROM due_owner WHERE seq = ANY(CAST(:seqs AS bigint[]))")
+_FORGET_DEADLINES = text("""
+    DELETE FROM due_owner WHERE due_at IS NOT NULL AND (concern, id) IN (
+        SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[])))""")
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """That an owner is due. `waited` is for how many seconds the note has been there."""
+
+    seq: int
+    owner: Owner
+    waited: float
+
+
+async def note(session: AsyncSession, owners: Iterable[Owner]) -> None:
+    """Each of `owners` is due now."""
+    await note_deadlines(session, dict.fromkeys(owners))
+
+
+async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime | None]) -> None:
+    """Each owner is due at its time, or now."""
+    if times:
+        await session.execute(_NOTE, {**_columns(times), "times": list(times.values())})
+
+
+async def take(session: AsyncSession, *, now: datetime, limit: int, after: int = 0) -> list[Note]:
+    """The first `limit` notes that are due at `now`, of those that came after the note `after`."""
+    rows = await session.execute(_TAKE, {"now": now, "limit": limit, "after": after})
+    return [Note(row.seq, Owner(Concern(row.concern), row.id), row.waited) for row in rows]
+
+
+async def settle(session: AsyncSession, notes: Iterable[Note], again: Mapping[Owner, datetime]) -> None:
+    """`notes` are served: their owners are due again at the time in `again`, or with their next note."""
+    served = list(notes)
+    await session.execute(_DONE, {"seqs": [one.seq for one in served]})
+    await session.execute(_FORGET_DEADLINES, _columns({*again, *(one.owner for one in served)}))
+    await note_deadlines(session, again)
+
+
+async def owners_with_deadline(session: AsyncSession) -> set[Owner]:
+    """Everybody who is due at some time to come."""
+    return {Owner(Concern(row.concern), row.id) for row in await session.execute(_OWNERS_WITH_DEADLINE)}
+
+
+async def next_at(session: AsyncSession, *, now: datetime) -> datetime | None:
+    """When somebody is due next: `now` if somebody is already, None if nobody will be without a new note."""
+    found: datetime | None = (await session.execute(_NEXT, {"now": now})).scalar()
+    return found
+
+
+def _columns(owners: Collection[Owner]) -> dict[str, list[str]]:
+    return {"concerns": [owner.concern.value for owner in owners], "ids": [owner.id for owner in owners]}
