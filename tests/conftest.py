@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kong", action="store_true",
         help="run tests/kong_contract against the Kong that KONG_ADMIN_URL and KONG_PROXY_URL name",
     )  # fmt: skip
+
+
+def pytest_configure() -> None:
+    # Whoever starts the tests in a shell's background makes them deaf to SIGINT, and with them all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -162,8 +162,6 @@ def test_a_killed_supervisor_leaves_nothing_behind_at_the_next_start(stack: Stac
 @pytest.mark.parametrize("moment", ["launched", "starting", "ready"])
 def test_ctrl_c_stops_everything_at_any_moment(tmp_path: Path, moment: str) -> None:
     other = Stack(tmp_path / ".run")
-    # Whoever started the tests in the background made them, and what they start, deaf to SIGINT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     with (tmp_path / "output").open("wb") as sink:
         up = subprocess.Popen(
             [sys.executable, "-m", "devstack", "up"], cwd=ROOT, stdout=sink, stderr=sink,
