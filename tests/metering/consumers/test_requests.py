@@ -13,7 +13,6 @@ import pytest
 
 from common.clock import SystemClock
 from common.db import Database
-from common.kafka.cluster import BrokerReplaced
 from common.kafka.positions import LogReplaced
 from metering.clients.kafka_log import KafkaLog
 from metering.consumers.requests import LogTruncated, Reading, consume_requests
@@ -203,7 +202,8 @@ async def test_a_broker_that_lost_its_log_is_noticed_and_read_from_its_start(
         await until(lambda: _has(worker_db, 40), task=task)
         await own_broker.kill()
         await own_broker.start()
-        with pytest.raises((BrokerReplaced, LogTruncated, OSError, TimeoutError, Exception)):
+        # aiokafka cancels its own futures when a broker goes: the worker takes that for a failure too (common.tasks).
+        with pytest.raises((Exception, asyncio.CancelledError)):
             await asyncio.wait_for(asyncio.shield(task), 30)
     before = (await one(worker_db, "SELECT min(cluster_id) AS id FROM kafka_offset")).id
     async with asyncio.timeout(30):

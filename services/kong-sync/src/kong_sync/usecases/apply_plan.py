@@ -75,12 +75,15 @@ class Batch:
             for change in left:
                 await self._write(change)
 
+        unavailable = None
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.gateway.writes_at_once):
                     group.create_task(write_some())
         except* KongUnavailable as errors:
-            raise _first(errors) from None
+            unavailable = _first(errors)  # raised here it would come out in a group again (Python 3.11.2)
+        if unavailable is not None:
+            raise unavailable
 
     async def _write(self, change: Change) -> None:
         owner = change.entity.owner
