@@ -38,6 +38,7 @@ from devstack.embedded.ports import free_port
 from kong_sync.clients.errors import KongUnavailable
 from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.clients.lua_files import read_lua
+from kong_sync.domain.canary import probe_key
 from kong_sync.domain.edge import Edge, LuaSource, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.served import guards
@@ -46,18 +47,7 @@ LUA = Path(__file__).parents[1] / "gateway" / "lua"
 KIT = Path(__file__).with_name("gateway_kit.lua")
 SERVICES = {"a": "(a) plain route", "b": "(b) key-auth, acl", "c": "(c) and ours"}
 OWNER = Owner(Concern.PLATFORM, "bench")
-ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PATIENCE_SECONDS, FRESH_CONNECTIONS = 20.0, 8
-
-
-def a_key(body: str) -> str:
-    """A well-formed key of the marketplace."""
-    text = "mk_live_" + body.rjust(43, "0")
-    rest, digits = zlib.crc32(text.encode()), ""
-    for _ in range(6):
-        rest, digit = divmod(rest, 62)
-        digits = ALPHABET[digit] + digits
-    return text + digits
 
 
 @dataclass
@@ -258,7 +248,7 @@ def lua_cost(source: LuaSource, *, times: int) -> dict[str, float]:
     """Microseconds of processor time that our functions take in LuaJIT, for a call that passes and one refused."""
 
     lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
-    compile_, run = lua.execute(KIT.read_text(encoding="utf-8"))(lua.table_from(HOST), a_key("bench"))
+    compile_, run = lua.execute(KIT.read_text(encoding="utf-8"))(lua.table_from(HOST), probe_key("bench"))
     texts = [source.pre_access, source.post_access]
     texts += [source.pre_header_filter, source.header_filter, source.body_filter]
     functions = lua.table_from([compile_(text) for text in texts])
@@ -283,7 +273,7 @@ def cases_of(namespace: str, keys: dict[str, str]) -> list[Case]:
         head = f"GET /{namespace}/{service}/things HTTP/1.1\r\nHost: bench\r\nAccept: */*\r\n"
         return f"{head}X-API-Key: {key}\r\n\r\n".encode()
 
-    unknown = {"b": "u" * 57, "c": a_key("unknown")}
+    unknown = {"b": "u" * 57, "c": probe_key("unknown")}
     passing = [Case(name, 200, request(name, keys.get(name, "none"))) for name in SERVICES]
     return passing + [Case(name, 401, request(name, key)) for name, key in unknown.items()]
 
@@ -308,7 +298,7 @@ async def run(given: argparse.Namespace, console: Console) -> dict[str, Any]:
     namespace = f"bench-{secrets.token_hex(4)}"
     source = read_lua(LUA, problem_base="/problems/", portal_url="")
     lua = lua_cost(source, times=given.lua_times)
-    presented = {"b": f"{namespace}-key".ljust(57, "0"), "c": a_key(namespace.replace("-", ""))}
+    presented = {"b": f"{namespace}-key".ljust(57, "0"), "c": probe_key(namespace)}
     stored = {"b": presented["b"], "c": hashlib.sha256(presented["c"].encode()).hexdigest()}
     edge = Edge(namespace=namespace, ingest_url="http://127.0.0.1:9", lua=source, derive=derived_id)
     cases = cases_of(namespace, presented)

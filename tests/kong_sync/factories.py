@@ -99,6 +99,11 @@ def some_tables(
     )
 
 
+def only(**tables: Any) -> Tables:
+    """Nothing but these rows."""
+    return some_tables(**{"apis": [], "versions": [], "subscriptions": [], "keys": [], **tables})
+
+
 def wanted(tables: Tables | None = None, *, edge: Edge | None = None, now: datetime = NOW) -> list[Entity]:
     """The desired state."""
     return desired_entities(tables or some_tables(), edge or an_edge(), generation="g1", now=now)

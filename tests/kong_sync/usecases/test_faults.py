@@ -15,7 +15,7 @@ from kong_sync.domain.limits import Limits
 from kong_sync.domain.report import Outcome
 from kong_sync.usecases.reconcile import reconcile
 from tests.kong_sync.double import Double, Faulty
-from tests.kong_sync.factories import a_phase, a_subscription, an_api, an_id, some_tables
+from tests.kong_sync.factories import a_phase, a_subscription, an_api, an_id, only
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
@@ -48,7 +48,7 @@ async def test_with_the_admin_api_away_new_wishes_wait_and_live_ones_stay(
     await stage.set_up()
     away = replace(stage.gateway, admin=KongAdmin("http://127.0.0.1:1", attempts=2))
     other = replace(stage.api, id=an_id(f"other {stage.slug}"), slug="other")
-    await tell(stage.db, some_tables(apis=[other], versions=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[other]))
     report = await reconcile(stage.db, away, clock=stage.clock, stop=asyncio.Event())
     assert report.outcome is Outcome.UNAVAILABLE
     assert report.error is not None
@@ -58,7 +58,7 @@ async def test_with_the_admin_api_away_new_wishes_wait_and_live_ones_stay(
 
 async def test_a_refused_entity_fails_alone_with_kongs_words(stage: Stage, faults: Faulty) -> None:
     poisoned = a_subscription(id=an_id(f"poison {stage.slug}"), api_id=stage.api.id)
-    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[poisoned]))
+    await tell(stage.db, only(subscriptions=[poisoned]))
     consumer = stage.gateway.edge.id_of(f"consumer.{poisoned.id}")
     faults.fault = lambda _, request: 400 if request.url.path.endswith(consumer) else None
     report = await stage.set_up()
@@ -87,7 +87,7 @@ async def test_guards_stay_while_a_route_that_could_not_be_moved_still_leads_to_
     await stage.set_up()
     second = replace(stage.version, id=an_id(f"v2 {stage.slug}"), name="v2")
     withdrawn = replace(stage.version, version=2, state="unheard-of", is_latest=False)
-    await tell(stage.db, some_tables(apis=[], versions=[second, withdrawn], subscriptions=[], keys=[]))
+    await tell(stage.db, only(versions=[second, withdrawn]))
     edge = stage.gateway.edge
     latest, key_auth = (
         edge.id_of(f"route-latest.{stage.api.id}"),
@@ -153,7 +153,7 @@ async def test_a_stop_does_not_wait_for_anything(stage: Stage, faults: Faulty) -
         id=an_id(f"second {stage.slug}"), api_id=stage.api.id, phases=(a_phase(limits=Limits(day=9)),)
     )
     stopped = replace(stage.subscription, version=2, status="past_due")
-    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped, other]))
+    await tell(stage.db, only(subscriptions=[stopped, other]))
     await stage.reconcile()
     edge = stage.gateway.edge
     consumer = edge.id_of(f"consumer.{stopped.id}")
@@ -189,10 +189,10 @@ async def test_two_apis_may_swap_their_slugs(stage: Stage) -> None:
     )
     version = replace(stage.version, id=an_id(f"bv {stage.slug}"), api_id=other.id)
     await stage.set_up()
-    await tell(stage.db, some_tables(apis=[other], versions=[version], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[other], versions=[version]))
     await stage.reconcile()
     swapped = [replace(stage.api, version=2, slug="b"), replace(other, version=2, slug="pay")]
-    await tell(stage.db, some_tables(apis=swapped, versions=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=swapped))
     report = await stage.reconcile()
     assert (report.outcome, report.failures) == (Outcome.APPLIED, {})
     assert (await stage.call("/b/v1/x")).status_code == 200

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from kong_sync.usecases.keep_reconciled import keep_reconciled
-from tests.kong_sync.factories import some_tables
+from tests.kong_sync.factories import only
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
@@ -25,7 +25,7 @@ async def test_a_wake_brings_the_wish_to_the_gateway_long_before_the_interval(st
         while (await stage.call()).status_code != 200:
             await asyncio.sleep(0.05)
     stopped = replace(stage.subscription, version=2, status="paused")
-    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped]))
+    await tell(stage.db, only(subscriptions=[stopped]))
     wake.set()
     async with asyncio.timeout(60):
         while (await stage.call()).status_code != 403:

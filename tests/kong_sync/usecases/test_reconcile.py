@@ -28,7 +28,7 @@ from tests.kong_sync.factories import (
     a_phase,
     a_quota,
     an_id,
-    some_tables,
+    only,
 )  # fmt: skip
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
@@ -75,7 +75,7 @@ async def test_the_provider_can_verify_who_calls_and_rotate_without_a_gap(stage:
     assert first["x-marketplace-plan"] == stage.subscription.plan_version_id
     assert (first["x-marketplace-mode"], first["x-marketplace-secret"]) == ("live", old.secret)
     rotated = replace(stage.api, version=2, upstream_epoch=2)
-    await tell(stage.db, some_tables(apis=[rotated], versions=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[rotated]))
     await stage.reconcile()
     await stage.call()
     new = derive_secret(MASTER, UUID(stage.api.id), 2)
@@ -115,12 +115,7 @@ async def test_a_revoked_key_stops_and_says_so(stage: Stage) -> None:
     await stage.set_up()
     await tell(
         stage.db,
-        some_tables(
-            apis=[],
-            versions=[],
-            subscriptions=[],
-            keys=[replace(stage.credential, version=2, status="revoked")],
-        ),
+        only(keys=[replace(stage.credential, version=2, status="revoked")]),
     )
     assert (await stage.reconcile()).outcome is Outcome.APPLIED
     answer = await stage.call()
@@ -131,7 +126,7 @@ async def test_a_revoked_key_stops_and_says_so(stage: Stage) -> None:
 async def test_a_key_past_its_expiry_says_so_without_a_pass(stage: Stage) -> None:
     expired = replace(stage.credential, version=2, status="expiring", expires_at=NOW - timedelta(days=1))
     await tell(stage.db, stage.tables)
-    await tell(stage.db, some_tables(apis=[], versions=[], subscriptions=[], keys=[expired]))
+    await tell(stage.db, only(keys=[expired]))
     await stage.reconcile()
     answer = await stage.call()
     assert (answer.status_code, answer.json()["code"]) == (401, "EXPIRED_API_KEY")
@@ -141,15 +136,13 @@ async def test_a_key_past_its_expiry_says_so_without_a_pass(stage: Stage) -> Non
 async def test_a_stopped_subscription_is_refused_and_comes_back(stage: Stage, status: str) -> None:
     await stage.set_up()
     stopped = replace(stage.subscription, version=2, status=status)
-    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[stopped]))
+    await tell(stage.db, only(subscriptions=[stopped]))
     await stage.reconcile()
     answer = await stage.call()
     assert (answer.status_code, answer.json()["code"]) == (403, "SUBSCRIPTION_INACTIVE")
     await tell(
         stage.db,
-        some_tables(
-            apis=[], versions=[], keys=[], subscriptions=[replace(stopped, version=3, status="active")]
-        ),
+        only(subscriptions=[replace(stopped, version=3, status="active")]),
     )
     await stage.reconcile()
     assert (await stage.call()).status_code == 200
@@ -158,7 +151,7 @@ async def test_a_stopped_subscription_is_refused_and_comes_back(stage: Stage, st
 async def test_a_reached_quota_stops_until_its_period_ends_by_itself(stage: Stage) -> None:
     quota = a_quota(subscription_id=stage.subscription.id, state="reached")
     await tell(stage.db, stage.tables)
-    await tell(stage.db, some_tables(apis=[], versions=[], keys=[], subscriptions=[], quotas=[quota]))
+    await tell(stage.db, only(quotas=[quota]))
     report = await stage.reconcile()
     assert report.next_deadline == quota.until
     answer = await stage.call()
@@ -223,7 +216,7 @@ async def test_a_key_of_another_api_is_told_to_subscribe(stage: Stage) -> None:
     other = replace(stage.api, id=an_id(f"other {stage.slug}"), slug="other")
     version = replace(stage.version, id=an_id(f"ov {stage.slug}"), api_id=other.id)
     await stage.set_up()
-    await tell(stage.db, some_tables(apis=[other], versions=[version], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[other], versions=[version]))
     await stage.reconcile()
     answer = await stage.call("/other/v1/x")
     assert (answer.status_code, answer.json()["code"]) == (403, "SUBSCRIPTION_NOT_FOUND")
@@ -250,7 +243,7 @@ async def test_a_version_says_that_it_is_going_and_is_gone_without_a_write(stage
     going = replace(
         stage.version, state="deprecated", is_latest=False, deprecated_at=NOW, sunset_at=sunset_at
     )
-    await tell(stage.db, some_tables(versions=[going, v2], apis=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(versions=[going, v2]))
     report = await stage.set_up()
     assert report.next_deadline == sunset_at
     answer = await stage.call()
@@ -263,7 +256,7 @@ async def test_a_version_says_that_it_is_going_and_is_gone_without_a_write(stage
     gone = replace(
         going, version=9, sunset_at=NOW - timedelta(days=3_650)
     )  # before now on the gateway's clock
-    await tell(stage.db, some_tables(versions=[gone], apis=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(versions=[gone]))
     await stage.reconcile()
     answer = await stage.call()
     assert (answer.status_code, answer.json()["code"]) == (410, "API_VERSION_SUNSET")
@@ -275,7 +268,7 @@ async def test_a_version_says_that_it_is_going_and_is_gone_without_a_write(stage
 async def retell(stage: Stage, **changes: Any) -> None:
     """The API as catalog tells it next, in the gateway."""
     stage.api = replace(stage.api, version=stage.api.version + 1, **changes)
-    await tell(stage.db, some_tables(apis=[stage.api], versions=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[stage.api]))
     await stage.reconcile()
     assert await stage.plan() == []
 
@@ -322,7 +315,7 @@ async def test_a_closed_api_says_when_to_come_back_and_reaches_nobody(
 async def test_a_retired_api_leaves_the_gateway_route_first(stage: Stage) -> None:
     await stage.set_up()
     retired = replace(stage.api, version=2, status="retired")
-    await tell(stage.db, some_tables(apis=[retired], versions=[], subscriptions=[], keys=[]))
+    await tell(stage.db, only(apis=[retired]))
     assert (await stage.plan())[0].startswith("- routes")
     report = await stage.reconcile()
     assert report.plan.withheld == ()

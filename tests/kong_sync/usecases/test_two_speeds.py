@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -33,15 +32,11 @@ from tests.kong_sync.factories import (
     a_version,
     an_api,
     an_id,
+    only,
     some_tables,
 )  # fmt: skip
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
-
-
-def only(**tables: Any) -> Tables:
-    """Nothing but these rows."""
-    return some_tables(**{"apis": [], "versions": [], "subscriptions": [], "keys": [], **tables})
 
 
 def neighbours(stage: Stage, many: int) -> Tables:

@@ -79,10 +79,6 @@ class KongAdmin:
             body.pop("consumer")
         await self._call("PUT", _address(entity), body=body)
 
-    async def patch(self, kind: Kind, id_: str, fields: Mapping[str, Any]) -> None:
-        """The entity has these fields; all others stay as they are."""
-        await self._call("PATCH", f"/{kind}/{id_}", body=fields)
-
     async def delete(self, entity: Entity) -> None:
         """`entity` does not stand in Kong."""
         await self._call("DELETE", _address(entity))

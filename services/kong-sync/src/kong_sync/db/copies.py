@@ -57,9 +57,7 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
 
 async def put_key(session: AsyncSession, key: Key) -> None:
     """The copy is at least as new as `key`."""
-    if await _put(
-        session, api_key_copy, asdict(key)
-    ):  # limits too: a dataclass in it becomes a plain mapping
+    if await _put(session, api_key_copy, asdict(key)):
         await due.note(session, [Owner(Concern.SUBSCRIPTION, key.subscription_id)])
 
 

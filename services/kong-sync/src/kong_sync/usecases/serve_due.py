@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +33,7 @@ from kong_sync.domain.progress import (
     unreachable,
     wishes,
 )  # fmt: skip
-from kong_sync.domain.records import Api, Tables
+from kong_sync.domain.records import Tables
 from kong_sync.domain.report import Applied
 from kong_sync.domain.standing import next_deadlines
 from kong_sync.metrics import STOP_SECONDS
@@ -79,7 +79,9 @@ class _Page:
 
 async def serve_due(server: DueServer) -> Served:
     """Nobody is due any more, but for those to be tried again later; or the Admin API does not answer."""
-    return await server.serve_all()
+    while server.served.unavailable is None and await server.serve_page():
+        pass
+    return server.served
 
 
 @dataclass(slots=True)
@@ -103,18 +105,13 @@ class DueServer:
     _looked_at: float | None = None
     _noted: dict[Owner, float] = field(default_factory=dict)  # by the loop's clock
 
-    async def serve_all(self) -> Served:
-        """See `serve_due`."""
-        while self.served.unavailable is None and await self._serve_page():
-            pass
-        return self.served
-
     def forget(self) -> None:
         """As if nobody had been served yet."""
         self.touched.clear()
         self.served = Served()
 
-    async def _serve_page(self) -> bool:
+    async def serve_page(self) -> bool:
+        """Those who were due longest were served; False when nobody was due."""
         page = await self._begin()
         if page is None:
             return False
@@ -163,7 +160,9 @@ class DueServer:
         tables = await copies.tables_of(session, owners)
         # under a provider's path answers what none of its APIs does
         owners = owners | {
-            Owner(Concern.PROVIDER, a.provider_id) for a in _among(tables.apis.values(), owners)
+            Owner(Concern.PROVIDER, api.provider_id)
+            for api in tables.apis.values()
+            if Owner(Concern.API, api.id) in owners
         }
         self.touched |= owners
         everything = desired_entities(tables, self.gateway.edge, generation="", now=now)
@@ -271,10 +270,6 @@ class DueServer:
 
 async def _no_breath() -> None:
     return
-
-
-def _among(apis: Iterable[Api], owners: Collection[Owner]) -> Iterable[Api]:
-    return (api for api in apis if Owner(Concern.API, api.id) in owners)
 
 
 def _unsettled(wanted: Mapping[Owner, Wish], progress: Mapping[Owner, Progress]) -> bool:
