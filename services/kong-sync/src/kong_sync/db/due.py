@@ -20,7 +20,8 @@ _NOTE = text("""
     SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[]), CAST(:times AS timestamptz[]))""")
 _TAKE = text("""
     SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - noted_at)::float AS waited FROM due_owner
-    WHERE (due_at IS NULL OR due_at <= :now) AND seq > :after ORDER BY seq LIMIT :limit""")
+    WHERE (due_at IS NULL OR due_at <= :now) AND seq NOT IN (SELECT unnest(CAST(:besides AS bigint[])))
+    ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
 _OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
 _DONE = text("DELETE FROM due_owner WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -49,9 +50,14 @@ async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime |
         await session.execute(_NOTE, {**_columns(times), "times": list(times.values())})
 
 
-async def take(session: AsyncSession, *, now: datetime, limit: int, after: int = 0) -> list[Note]:
-    """The first `limit` notes that are due at `now`, of those that came after the note `after`."""
-    rows = await session.execute(_TAKE, {"now": now, "limit": limit, "after": after})
+async def take(
+    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[int] = ()
+) -> list[Note]:
+    """The first `limit` notes that are due at `now` and not among `besides`.
+
+    Those of the platform's own come first: everybody else's entities hang on them, or are seen through them.
+    """
+    rows = await session.execute(_TAKE, {"now": now, "limit": limit, "besides": list(besides)})
     return [Note(row.seq, Owner(Concern(row.concern), row.id), row.waited) for row in rows]
 
 

@@ -101,7 +101,8 @@ class DueServer:
     deletes_confirmed: bool = False
     served: Served = field(default_factory=Served)
     _overtaken: set[Owner] = field(default_factory=set)
-    _seen_to: int = 0  # the last note that stops were looked for in
+    # The notes that stops were looked for in. No number says how far that is: they are not committed in order.
+    _seen: set[int] = field(default_factory=set)
     _looked_at: float | None = None
     _noted: dict[Owner, float] = field(default_factory=dict)  # by the loop's clock
 
@@ -140,7 +141,7 @@ class DueServer:
             unseen = last is not None and last.canary_seen is False
             if not notes and not (unseen and self.served.canary_seen is None):
                 return None
-            self._seen_to = max((note.seq for note in notes), default=self._seen_to)
+            self._seen = {note.seq for note in notes}
             self._looked_at = None  # there may be stops beyond this page
             self._note_times(notes)
             tables, plan, wanted = await self._plan(session, {note.owner for note in notes}, now)
@@ -244,8 +245,8 @@ class DueServer:
     async def _find_stops(self) -> list[Change]:
         now, found = self.clock.now(), list[Change]()
         async with self.db.begin(_ADMIN) as session:
-            while notes := await due.take(session, now=now, limit=_PAGE, after=self._seen_to):
-                self._seen_to = notes[-1].seq
+            while notes := await due.take(session, now=now, limit=_PAGE, besides=self._seen):
+                self._seen |= {note.seq for note in notes}
                 self._note_times(notes)
                 owners = {note.owner for note in notes if note.owner.concern is Concern.SUBSCRIPTION}
                 may_call = await applied_entities.owners_with(session, Kind.ACL, owners)
