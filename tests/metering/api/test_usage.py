@@ -92,6 +92,35 @@ async def test_the_summary_is_exact_to_the_millisecond(client: AsyncClient, toke
     assert (await get(client, "summary", consumer, key_id=KEY, api_id=API, period="24h"))["calls"] == 5
 
 
+async def test_percentiles_of_a_range_come_from_hours_days_and_ragged_ends(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    latencies = [10, 20, 30, 40, 2_000]
+    await recorder.record(
+        *(
+            an_entry(n, at=minutes_ago(n * 1_000), latencies={"request": ms, "proxy": 3, "kong": 6})
+            for n, ms in enumerate(latencies)
+        )
+    )
+    consumer = as_member(tokens, CONSUMER_ORG)
+    spans: list[dict[str, str]] = [{}, {"from": "2026-11-12T17:20:00Z", "to": "2026-11-15T12:00:00.001Z"}]
+    for span in spans:  # the second has raw ends, hours and days in it
+        summary = await get(client, "summary", consumer, **span)
+        assert [summary[f"latency_ms_p{p}"] for p in (50, 95, 99)] == [30, 2_068, 2_068]
+    [busy] = [
+        day
+        for day in (await get(client, "timeseries", consumer))["items"]
+        if day["start"].startswith("2026-11-14")
+    ]
+    assert (busy["calls"], busy["latency_ms_p50"], busy["latency_ms_p95"]) == (2, 20, 30)
+    span = {"from": "2026-11-15T12:00:00Z", "to": "2026-11-15T12:01:00Z"}
+    [minute] = (await get(client, "timeseries", consumer, granularity="minute", **span))["items"]
+    assert minute["latency_ms_p99"] == 10
+    empty = await get(client, "summary", consumer, mode="test")
+    assert (empty["latency_ms_p50"], empty["latency_ms_mean"]) == (None, 0)
+
+
 @pytest.mark.usefixtures("recorded")
 async def test_consumer_and_provider_see_their_own_sides(client: AsyncClient, tokens: TokenMaker) -> None:
     provider = as_member(tokens, PROVIDER_ORG)

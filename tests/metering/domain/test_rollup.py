@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metering.domain.call import Call
+from metering.domain.latency import merge
 from metering.domain.rollup import TOTALS, Totals, by_counter, by_day, by_hour, by_subscription_day
 from tests.metering.factories import AT, CONSUMER_ORG, PLAN_VERSION, SUBSCRIPTION, a_call
 
@@ -67,12 +68,13 @@ def test_test_keys_and_anonymous_calls_reach_no_invoice_and_no_quota() -> None:
 
 calls_strategy = st.lists(
     st.builds(
-        lambda number, minutes, status, units, test, endpoint: a_call(
+        lambda number, minutes, status, units, test, endpoint, latency: a_call(
             number, started_at=AT + timedelta(minutes=minutes), status=status, units=units, is_test=test,
-            endpoint_id=endpoint,
+            endpoint_id=endpoint, latency_ms=latency,
         ),
         st.integers(0, 10**6), st.integers(-5000, 5000), st.sampled_from([200, 404, 429, 500]),
         st.integers(0, 9), st.booleans(), st.sampled_from([None, "e1", "e2"]),
+        st.integers(0, 10_000),
     ),
     max_size=40,
 )  # fmt: skip
@@ -85,6 +87,7 @@ def test_folding_loses_nothing_and_batches_may_be_cut_anywhere(calls: list[Call]
     for key, bucket in by_hour(calls[cut:]).items():
         if key in parts:
             parts[key].totals.add(bucket.totals)
+            merge(parts[key].latencies, bucket.latencies)
         else:
             parts[key] = bucket
     assert parts == whole
@@ -92,5 +95,6 @@ def test_folding_loses_nothing_and_batches_may_be_cut_anywhere(calls: list[Call]
         assert {n: sum(getattr(b.totals, n) for b in buckets.values()) for n in TOTALS} == {
             n: getattr(total, n) for n in TOTALS
         }
+        assert sum(sum(b.latencies.values()) for b in buckets.values()) == total.calls
     live = totals_of(*(c for c in calls if not c.is_test))
     assert sum(d.totals.units for d in by_subscription_day(by_day(whole)).values()) == live.units

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from common.db import Database
 from metering.db import positions
 from metering.db.reconciliation import compare
 from metering.domain.errors import Fenced
+from metering.domain.latency import bucket_of, from_digits
 from tests.metering.factories import OTHER_ORG, an_entry, request_id
 from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago, one, sums
 
@@ -198,6 +200,26 @@ async def test_an_upgrade_in_mid_day_splits_the_day_by_plan_version(
 ) -> None:
     await recorder.record(an_entry(1), an_entry(2, plan="01930000-0000-7000-8000-0000000000f4"))
     assert await count(worker_db, "subscription_day") == 2
+
+
+async def test_latencies_are_counted_by_bucket_and_reconciled(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    def took(number: int, milliseconds: int) -> dict[str, Any]:
+        return an_entry(number, latencies={"request": milliseconds, "proxy": 3, "kong": 6})
+
+    await recorder.record(took(1, 0), took(2, 9), took(3, 9))
+    await recorder.record(took(3, 9), took(4, 9), took(5, 3_700_000), partition=1)
+    for table in ("usage_records_hourly", "usage_records_daily"):
+        stored = await one(worker_db, f"SELECT latency_histogram::text FROM {table}")
+        assert from_digits(stored[0]) == {0: 1, 9: 3, bucket_of(3_700_000): 1}
+    await assert_reconciled(worker_db)
+    await one(
+        worker_db, "UPDATE usage_records_daily SET latency_histogram = latency_histogram + 1 RETURNING 1"
+    )
+    async with worker_db.begin() as session:
+        found = await compare(session, first=NOW.date(), last=NOW.date() + timedelta(days=1))
+    assert [d.totals for c in found for d in c.differences] == [{"latency_up_to_0_ms": (1, 2)}]
 
 
 async def test_reconciliation_names_a_row_that_was_tampered_with(

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from metering.domain.rollup import Totals
+from metering.domain.latency import percentile
+from metering.domain.rollup import Usage
 
 
 class IngestOut(BaseModel):
@@ -28,7 +29,10 @@ class RejectedOut(BaseModel):
 
 
 class TotalsOut(BaseModel):
-    """Every call is in exactly one of: answered below 400, errors_4xx, errors_5xx, rejected."""
+    """Every call is in exactly one of: answered below 400, errors_4xx, errors_5xx, rejected.
+
+    Percentiles are within 5 % of the exact value, and null where nothing was called.
+    """
 
     calls: int
     billable_calls: int
@@ -39,10 +43,14 @@ class TotalsOut(BaseModel):
     bytes_in: int
     bytes_out: int
     latency_ms_mean: int
+    latency_ms_p50: int | None
+    latency_ms_p95: int | None
+    latency_ms_p99: int | None
 
     @classmethod
-    def fields_of(cls, totals: Totals) -> dict[str, object]:
-        """The fields of `totals`, for this model and those that extend it."""
+    def fields_of(cls, usage: Usage) -> dict[str, object]:
+        """The fields of `usage`, for this model and those that extend it."""
+        totals = usage.totals
         return {
             "calls": totals.calls, "billable_calls": totals.billable_calls, "units": totals.units,
             "errors_4xx": totals.errors_4xx, "errors_5xx": totals.errors_5xx,
@@ -52,12 +60,13 @@ class TotalsOut(BaseModel):
             ),
             "bytes_in": totals.bytes_in, "bytes_out": totals.bytes_out,
             "latency_ms_mean": totals.latency_ms // totals.calls if totals.calls else 0,
+            **{f"latency_ms_p{percent}": percentile(usage.latencies, percent) for percent in (50, 95, 99)},
         }  # fmt: skip
 
     @classmethod
-    def of(cls, totals: Totals, **more: object) -> Self:
-        """`totals` as answered, with what an extending model adds."""
-        return cls.model_validate(cls.fields_of(totals) | more)
+    def of(cls, usage: Usage, **more: object) -> Self:
+        """`usage` as answered, with what an extending model adds."""
+        return cls.model_validate(cls.fields_of(usage) | more)
 
 
 class SummaryOut(TotalsOut):

@@ -31,7 +31,7 @@ from metering.domain.buckets import Granularity, buckets
 from metering.domain.errors import RangeInvalid
 from metering.domain.lateness import month_of, next_month, start_of
 from metering.domain.quota import state_of
-from metering.domain.rollup import Totals
+from metering.domain.rollup import Usage
 
 router = APIRouter(tags=["usage"])
 _MOST_BUCKETS = 1_500
@@ -46,8 +46,8 @@ async def get_summary(
     request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction
 ) -> SummaryOut:
     """Totals of a range."""
-    totals = await usage.summary(session, filters, start=span.start, end=span.end)
-    return SummaryOut.of(totals, start=span.start, end=span.end, as_of=await _as_of(request, session))
+    found = await usage.summary(session, filters, start=span.start, end=span.end)
+    return SummaryOut.of(found, start=span.start, end=span.end, as_of=await _as_of(request, session))
 
 
 @router.get("/v1/usage/timeseries", responses=error_responses(RangeInvalid))
@@ -62,7 +62,7 @@ async def get_timeseries(
             f"That is more than {_MOST_BUCKETS} buckets: ask for a shorter range.", field="from"
         )
     found = await usage.series(session, filters, granularity=granularity, start=starts[0], end=starts[-1])
-    items = [BucketOut.of(found.get(start, Totals()), start=start) for start in starts[:-1]]
+    items = [BucketOut.of(found.get(start, Usage()), start=start) for start in starts[:-1]]
     return TimeseriesOut(items=items, as_of=await _as_of(request, session))
 
 
@@ -72,7 +72,7 @@ async def get_endpoints(
 ) -> EndpointsOut:
     """Totals by endpoint, the most called first."""
     rows = await usage.by_endpoint(session, filters, start=span.start, end=span.end, limit=limit)
-    items = [EndpointUsageOut.of(totals, **endpoint) for endpoint, totals in rows]
+    items = [EndpointUsageOut.of(found, **endpoint) for endpoint, found in rows]
     return EndpointsOut(items=items, as_of=await _as_of(request, session))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.totals import RAW_COLUMNS, ROLLUP_COLUMNS
+from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS
+from metering.domain.latency import UPPER_MS, from_digits
 from metering.domain.lateness import next_month, start_of
 from metering.domain.rollup import TOTALS, BucketKey
 
@@ -45,6 +46,7 @@ class _Rollup:
     bucket: str
     keys: tuple[str, ...]
     only: str
+    latencies: bool = True
 
 
 _ROLLUPS = (
@@ -62,6 +64,7 @@ _ROLLUPS = (
         "(started_at AT TIME ZONE 'UTC')::date",
         ("subscription_id", "plan_version_id"),
         _LIVE,
+        latencies=False,
     ),
 )
 _QUOTAS = text("""
@@ -78,16 +81,19 @@ _QUOTAS = text("""
 def _statement(rollup: _Rollup) -> str:
     """Raw rows and stored rows in one heap, summed by key: what differs has two sums. GROUP BY puts NULLs together."""
     keys = ", ".join(rollup.keys)
+    totals, raw, stored = TOTALS, RAW_COLUMNS, ROLLUP_COLUMNS
+    if rollup.latencies:
+        totals, raw, stored = (*totals, HISTOGRAM), f"{raw}, {RAW_HISTOGRAM}", f"{stored}, {HISTOGRAM}"
     sums = ", ".join(
-        f"coalesce(sum({t}) FILTER (WHERE is_raw), 0)::bigint AS raw_{t},"
-        f" coalesce(sum({t}) FILTER (WHERE NOT is_raw), 0)::bigint AS stored_{t}"
-        for t in TOTALS
+        f"coalesce(sum({t}) FILTER (WHERE is_raw), 0) AS raw_{t},"
+        f" coalesce(sum({t}) FILTER (WHERE NOT is_raw), 0) AS stored_{t}"
+        for t in totals
     )
-    differs = " OR ".join(f"raw_{t} <> stored_{t}" for t in TOTALS)
+    differs = " OR ".join(f"raw_{t} <> stored_{t}" for t in totals)
     return (
-        f"WITH heap AS (SELECT true AS is_raw, {rollup.bucket} AS bucket, {keys}, {RAW_COLUMNS} FROM api_requests_log"
+        f"WITH heap AS (SELECT true AS is_raw, {rollup.bucket} AS bucket, {keys}, {raw} FROM api_requests_log"
         f" WHERE started_at >= :start AND started_at < :end AND {rollup.only}"
-        f" UNION ALL SELECT false, {rollup.time}, {keys}, {ROLLUP_COLUMNS} FROM {rollup.table}"
+        f" UNION ALL SELECT false, {rollup.time}, {keys}, {stored} FROM {rollup.table}"
         f" WHERE {rollup.time} >= :low AND {rollup.time} < :high),"
         f" compared AS (SELECT bucket, {keys}, {sums} FROM heap GROUP BY bucket, {keys})"
         f" SELECT *, {differs} AS differs, count(*) OVER () AS compared FROM compared"
@@ -117,8 +123,21 @@ def _difference(rollup: _Rollup, row: Any) -> Difference:
         rollup.table,
         row["bucket"].isoformat(),
         {key: None if row[key] is None else str(row[key]) for key in rollup.keys},
-        {t: (row[f"raw_{t}"], row[f"stored_{t}"]) for t in TOTALS if row[f"raw_{t}"] != row[f"stored_{t}"]},
+        {
+            t: (int(row[f"raw_{t}"]), int(row[f"stored_{t}"]))
+            for t in TOTALS
+            if row[f"raw_{t}"] != row[f"stored_{t}"]
+        }
+        | (_latencies(row) if rollup.latencies else {}),
     )
+
+
+def _latencies(row: Any) -> dict[str, tuple[int, int]]:
+    raw, stored = (from_digits(f"{row[f'{side}_{HISTOGRAM}']:f}") for side in ("raw", "stored"))
+    return {
+        f"latency_up_to_{UPPER_MS[bucket]}_ms": (raw.get(bucket, 0), stored.get(bucket, 0))
+        for bucket in sorted(raw | stored) if raw.get(bucket) != stored.get(bucket)
+    }  # fmt: skip
 
 
 async def _compare_quotas(session: AsyncSession, *, first: date, last: date) -> Comparison:

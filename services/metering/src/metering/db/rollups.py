@@ -11,7 +11,8 @@ from uuid import UUID
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.totals import to_totals
+from metering.db.totals import HISTOGRAM, to_totals
+from metering.domain.latency import to_digits
 from metering.domain.rollup import (
     TOTALS,
     Bucket,
@@ -32,7 +33,10 @@ def _add(table: str, *, time: str, time_type: str) -> TextClause:
     types |= dict.fromkeys(TOTALS, "bigint")
     columns = (time, *_DIMENSIONS, *_PARTIES, *TOTALS)
     arrays = ", ".join(f"CAST(:{name} AS {types.get(name, 'uuid')}[])" for name in columns)
-    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in TOTALS)
+    # As text: the driver would write a Decimal digit by digit.
+    arrays += f", CAST(CAST(:{HISTOGRAM} AS text[]) AS numeric[])"
+    columns += (HISTOGRAM,)
+    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*TOTALS, HISTOGRAM))
     return text(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
         f" ON CONFLICT ({', '.join((time, *_DIMENSIONS))}) DO UPDATE SET {sums}"
@@ -83,6 +87,7 @@ async def _add_buckets(
     for name in _PARTIES:
         parameters[name] = [getattr(bucket, name) for _, bucket in rows]
     parameters |= _totals([bucket.totals for _, bucket in rows])
+    parameters[HISTOGRAM] = [to_digits(bucket.latencies) for _, bucket in rows]
     await session.execute(statement, parameters)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -85,6 +86,7 @@ def _rollup(name: str, time: Column[object]) -> Table:
         Column("consumer_org", Uuid),
         Column("provider_org", Uuid, nullable=False),
         *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+        Column("latency_histogram", Numeric, nullable=False, server_default="0"),
         UniqueConstraint(time.name, *_DIMENSIONS, name=f"uq_{name}_bucket", postgresql_nulls_not_distinct=True),
         *(Index(f"ix_{name}_{party}", party, time.name) for party in (*_PARTIES, "subscription_id")),
     )  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from metering.domain.rollup import TOTALS, Totals
+from metering.domain.latency import LOWER_MS, from_digits
+from metering.domain.rollup import TOTALS, Totals, Usage
 from metering.domain.windows import Grain, Window
 
 _REFUSED = "source <> 'upstream' AND status"
@@ -31,21 +32,28 @@ SUMS = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in TOTAL
 RAW_COLUMNS = ", ".join(f"{_RAW[name]} AS {name}" for name in TOTALS)
 ROLLUP_COLUMNS = ", ".join(TOTALS)
 
+HISTOGRAM = "latency_histogram"
+# How many of the buckets' lower bounds a latency has reached: its bucket.
+_BUCKET = f"width_bucket(latency_ms, '{{{','.join(map(str, LOWER_MS[1:]))}}}'::int[])"
+RAW_HISTOGRAM = f"('1e' || 12 * {_BUCKET})::numeric AS {HISTOGRAM}"
+USAGE_SUMS = f"{SUMS}, coalesce(sum({HISTOGRAM}), 0)::text AS {HISTOGRAM}"
+
 _TABLE = {Grain.RAW: "api_requests_log", Grain.HOUR: "usage_records_hourly", Grain.DAY: "usage_records_daily"}
 _TIME = {Grain.RAW: "started_at", Grain.HOUR: "hour_start", Grain.DAY: "day"}
 
 
 def rows_of(
-    windows: Sequence[Window], *, columns: Sequence[str], conditions: Sequence[str]
+    windows: Sequence[Window], *, columns: Sequence[str], conditions: Sequence[str], latencies: bool = False
 ) -> tuple[str, dict[str, Any]]:
-    """A subquery of `columns` and totals over `windows`, and its parameters. One statement is one snapshot: what a
-    batch adds meanwhile is in all of the pieces or in none.
+    """A subquery of `columns`, totals and perhaps latencies over `windows`, and its parameters. One statement is
+    one snapshot: what a batch adds meanwhile is in all of the pieces or in none.
     """
     selects, parameters = [], {}
     for number, window in enumerate(windows):
         raw, time = window.grain is Grain.RAW, _TIME[window.grain]
         where = " AND ".join((f"{time} >= :start_{number}", f"{time} < :end_{number}", *conditions))
-        picked = ", ".join((*columns, RAW_COLUMNS if raw else ROLLUP_COLUMNS))
+        histogram = (RAW_HISTOGRAM if raw else HISTOGRAM,) if latencies else ()
+        picked = ", ".join((*columns, RAW_COLUMNS if raw else ROLLUP_COLUMNS, *histogram))
         selects.append(f"SELECT {picked} FROM {_TABLE[window.grain]} WHERE {where}")
         day = window.grain is Grain.DAY
         parameters[f"start_{number}"] = window.start.date() if day else window.start
@@ -56,3 +64,8 @@ def rows_of(
 def to_totals(row: RowMapping | Mapping[str, Any]) -> Totals:
     """The totals in the columns of `row`."""
     return Totals(**{name: int(row[name]) for name in TOTALS})
+
+
+def to_usage(row: RowMapping | Mapping[str, Any]) -> Usage:
+    """The usage in the columns of `row`, which were summed by USAGE_SUMS."""
+    return Usage(to_totals(row), from_digits(row[HISTOGRAM]))

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from metering.domain.call import Call
+from metering.domain.latency import Histogram, bucket_of, merge
 
 _UNAUTHORIZED, _FORBIDDEN, _RATE_LIMITED = 401, 403, 429
 
@@ -91,10 +92,19 @@ class Bucket:
     consumer_org: str | None
     provider_org: str
     totals: Totals = field(default_factory=Totals)
+    latencies: Histogram = field(default_factory=dict)
 
 
 Hourly = dict[tuple[datetime, BucketKey], Bucket]
 Daily = dict[tuple[date, BucketKey], Bucket]
+
+
+@dataclass(slots=True)
+class Usage:
+    """What is answered about a set of calls: their totals, and how long they took."""
+
+    totals: Totals = field(default_factory=Totals)
+    latencies: Histogram = field(default_factory=dict)
 
 
 class SubscriptionDayKey(NamedTuple):
@@ -133,6 +143,8 @@ def by_hour(calls: Iterable[Call]) -> Hourly:
         if bucket is None:
             bucket = hours[key] = Bucket(call.consumer_org, call.provider_org)
         bucket.totals.count(call)
+        latency = bucket_of(call.latency_ms)
+        bucket.latencies[latency] = bucket.latencies.get(latency, 0) + 1
     return hours
 
 
@@ -143,6 +155,7 @@ def by_day(hours: Hourly) -> Daily:
         day = hour.astimezone(UTC).date()
         merged = days.setdefault((day, key), Bucket(bucket.consumer_org, bucket.provider_org))
         merged.totals.add(bucket.totals)
+        merge(merged.latencies, bucket.latencies)
     return days
 
 

@@ -1,0 +1,82 @@
+"""Latency histograms that add up, so that a percentile of any range comes from what its hours counted.
+
+The buckets are fixed: each millisecond below 40, then each bucket ends at most 9 % above its start, up to an hour.
+Every latency of a bucket is reported as one number, which is within 5 % of each of them (a test tries them all).
+
+Stored, a histogram is one number whose digits of base 10^12 are the counts: `+` and `sum()` of PostgreSQL then add
+histograms, in C and without a row or an element for each bucket.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+Histogram = dict[int, int]  # bucket → calls
+_DIGITS = 12  # a count below 10^12: no bucket of 400 days comes near it
+_EXACT_BELOW_MS, _LONGEST_MS = 40, 3_600_000
+
+
+def _upper_bounds() -> tuple[int, ...]:
+    bounds, low = [], 0
+    while low < _LONGEST_MS:
+        bounds.append(low if low < _EXACT_BELOW_MS else low * 109 // 100)
+        low = bounds[-1] + 1
+    return tuple(bounds)
+
+
+UPPER_MS = _upper_bounds()
+"""The longest latency of each bucket; the last one also takes whatever is longer."""
+
+LOWER_MS = (0, *(bound + 1 for bound in UPPER_MS[:-1]))
+_REPORTED_MS = tuple(
+    round(2 * low * high / (low + high)) if high else 0 for low, high in zip(LOWER_MS, UPPER_MS, strict=True)
+)
+_LAST = len(UPPER_MS) - 1
+_QUICK = tuple(bisect_left(UPPER_MS, latency) for latency in range(2_048))
+
+
+def bucket_of(latency_ms: int) -> int:
+    """The bucket that counts a latency (0 or more)."""
+    if latency_ms < len(_QUICK):
+        return _QUICK[latency_ms]
+    return min(bisect_left(UPPER_MS, latency_ms), _LAST)
+
+
+def merge(histogram: Histogram, other: Mapping[int, int]) -> None:
+    """`histogram` counts the calls of `other` too."""
+    for bucket, calls in other.items():
+        histogram[bucket] = histogram.get(bucket, 0) + calls
+
+
+def to_digits(histogram: Mapping[int, int]) -> str:
+    """The histogram as the number that is stored."""
+    parts: list[str] = []
+    above = 0
+    for bucket in sorted(histogram, reverse=True):
+        if parts:
+            parts.append("0" * (_DIGITS * (above - bucket - 1)))
+        parts.append(f"{histogram[bucket]:0{_DIGITS}d}")
+        above = bucket
+    return "".join(parts) + "0" * (_DIGITS * above) if parts else "0"
+
+
+def from_digits(digits: str) -> Histogram:
+    """The histogram that `digits` store."""
+    histogram = {}
+    for bucket, end in enumerate(range(len(digits), 0, -_DIGITS)):
+        calls = int(digits[max(end - _DIGITS, 0) : end])
+        if calls:
+            histogram[bucket] = calls
+    return histogram
+
+
+def percentile(histogram: Mapping[int, int], percent: int) -> int | None:
+    """The latency in ms that `percent` of the calls did not exceed, within 5 %; None without a call."""
+    rank = -(-sum(histogram.values()) * percent // 100)  # the smallest with at least so many calls up to it
+    seen = 0
+    for bucket in sorted(histogram):
+        seen += histogram[bucket]
+        if seen >= rank:
+            return _REPORTED_MS[bucket]
+    return None

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metering.domain.latency import (
+    LOWER_MS,
+    UPPER_MS,
+    Histogram,
+    bucket_of,
+    from_digits,
+    merge,
+    percentile,
+    to_digits,
+)
+
+latencies = st.lists(st.integers(0, 90_000_000), max_size=60)
+
+
+def histogram_of(*values: int) -> Histogram:
+    histogram: Histogram = {}
+    for value in values:
+        merge(histogram, {bucket_of(value): 1})
+    return histogram
+
+
+def test_every_latency_up_to_an_hour_is_reported_within_five_percent() -> None:
+    assert UPPER_MS[-1] >= 3_600_000
+    for bucket, (low, high) in enumerate(zip(LOWER_MS, UPPER_MS, strict=True)):
+        assert bucket_of(low) == bucket_of(high) == bucket
+        reported = percentile({bucket: 1}, 50)
+        assert reported is not None
+        # The ends of a bucket are the furthest from what is reported for it.
+        assert abs(reported - low) <= low * 0.05
+        assert abs(reported - high) <= high * 0.05
+    assert list(LOWER_MS[1:]) == [bound + 1 for bound in UPPER_MS[:-1]]  # without a gap
+    assert bucket_of(86_400_000) == len(UPPER_MS) - 1
+
+
+def test_percentiles_are_ranks() -> None:
+    histogram = histogram_of(*range(1, 11), 1_000)
+    assert percentile(histogram, 50) == 6
+    assert percentile(histogram, 90) == 10
+    assert percentile(histogram, 99) == percentile(histogram, 100) == 1_035
+    assert percentile({}, 99) is None
+    assert percentile({0: 7}, 99) == 0
+
+
+@given(latencies, latencies)
+def test_stored_numbers_add_up_as_histograms_do(some: list[int], others: list[int]) -> None:
+    one, two = histogram_of(*some), histogram_of(*others)
+    stored = str(int(to_digits(one)) + int(to_digits(two)))  # what `+` of PostgreSQL makes of them
+    assert from_digits(stored) == histogram_of(*some, *others)
+    assert sum(from_digits(stored).values()) == len(some) + len(others)
+
+
+@given(st.lists(st.integers(0, 3_600_000), min_size=1, max_size=60), st.integers(1, 100))
+def test_a_percentile_is_near_the_exact_one(values: list[int], percent: int) -> None:
+    exact = sorted(values)[-(-len(values) * percent // 100) - 1]
+    found = percentile(histogram_of(*values), percent)
+    assert found is not None
+    assert abs(found - exact) <= exact * 0.05
