@@ -18,7 +18,8 @@ OPEN_TO_ALL = {
         "kafka_offset",
         "api_version",
         "endpoint",
-    },  # how far it has read; methods, paths and weights
+        "request_log_reach",
+    },  # how far it has read, and back; methods, paths and weights
 }
 
 # Rows that not even a worker may change or remove: evidence, and money as it was posted.

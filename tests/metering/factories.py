@@ -93,6 +93,6 @@ def a_call(number: int = 1, **overrides: Any) -> Call:
         "provider_org": PROVIDER_ORG, "api_id": API, "version_id": VERSION, "endpoint_id": None, "method": "GET",
         "path": "/acme/pay/v1/things/7", "status": 200, "upstream_status": 200, "source": "upstream",
         "billable": True, "units": 1, "latency_ms": 9, "upstream_latency_ms": 3, "gateway_latency_ms": 6,
-        "bytes_in": 133, "bytes_out": 406,
+        "bytes_in": 133, "bytes_out": 406, "country": None, "client_net": "203.0.113.0/24",
     }  # fmt: skip
     return Call(**(values | overrides))

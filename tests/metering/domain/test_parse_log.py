@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.domain.call import read_envelope
 from metering.domain.parse_log import Parsed, envelope, last_status, parse, partition_of
 from tests.metering.factories import API, NAMESPACE, SUBSCRIPTION, an_entry, request_id
 
@@ -36,7 +37,7 @@ def test_nothing_but_what_metering_reads_survives() -> None:
     for secret in (
         "mk_live_secret",
         "session",
-        "203.0.113",
+        "203.0.113.77",
         "?",
         "upstream.internal",
         "10.1.2.3",
@@ -45,6 +46,21 @@ def test_nothing_but_what_metering_reads_survives() -> None:
         assert secret not in record
     assert '"path":"/acme/pay/v1/x"' in record
     assert '"method":"GET"' in record
+
+
+def test_of_the_clients_address_its_network_and_country_are_left() -> None:
+    body = json.dumps([an_entry(1), an_entry(2, client_ip="nonsense"), an_entry(3, client_ip=None)]).encode()
+    entries = [e for _, e in parse(body, namespace=NAMESPACE, country_of={"203.0.113.77": "NL"}.get).entries]
+    assert [(e.client_ip, e.client_net, e.country) for e in entries] == [
+        (None, "203.0.113.0/24", "NL"),
+        (None, None, None),
+        (None, None, None),
+    ]
+
+
+def test_a_sender_names_neither_network_nor_country_itself() -> None:
+    [(_, entry)] = parsed(an_entry(client_ip=None, client_net="203.0.113.77", country="NL")).entries
+    assert (entry.client_net, entry.country) == (None, None)
 
 
 def test_one_bad_entry_does_not_take_the_others_with_it() -> None:
@@ -144,8 +160,8 @@ json_values = st.recursive(
 def test_any_field_may_be_anything_and_what_passes_can_be_read_again(name: str, value: Any) -> None:
     result = parsed(an_entry(1) | {name: value}, an_entry(2))
     assert len(result.entries) + result.foreign >= 1
-    again = parse(envelope([entry for _, entry in result.entries]), namespace=NAMESPACE)
-    assert again.entries == result.entries
+    entries = [entry for _, entry in result.entries]
+    assert read_envelope(envelope(entries)) == entries
 
 
 RECORDINGS = os.environ.get("MARKETPLACE_KONG_RECORDINGS")  # noqa: TID251

@@ -50,6 +50,17 @@ async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, work
     await assert_reconciled(worker_db)
 
 
+async def test_a_row_bears_the_clients_network_and_a_quarantined_entry_not_even_that(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    await recorder.record(an_entry(1, at=NOW), an_entry(2, at=NOW - timedelta(days=46)))
+    row = await one(worker_db, "SELECT client_net, country FROM api_requests_log")
+    assert tuple(row) == ("203.0.113.0/24", None)
+    kept = await one(worker_db, "SELECT entry::text FROM quarantined_request")
+    assert request_id(2) in kept[0]
+    assert "203.0.113" not in kept[0]
+
+
 async def test_duplicates_within_a_batch_and_between_batches_count_once(
     recorder: Recorder, worker_db: Database
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Date,
     DateTime,
@@ -69,6 +70,8 @@ api_requests_log = Table(
     Column("gateway_latency_ms", Integer, nullable=False),
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
+    Column("country", Text),  # ISO 3166-1, two letters
+    Column("client_net", Text),  # /24 or /48, until the privacy setting's time is over
     # Time first: new rows go to the index's end. By id first they would go everywhere, which costs a third.
     PrimaryKeyConstraint("started_at", "request_id", name="pk_api_requests_log"),
     Index("ix_api_requests_log_subscription_id", "subscription_id", "started_at"),
@@ -217,4 +220,38 @@ file_position = Table(
     Column("head_bytes", Integer, nullable=False),
     Column("cluster_id", Text, nullable=False, server_default=""),
     Column("updated_at", _INSTANT, nullable=False),
+)  # fmt: skip
+
+# One row: how far back raw rows and clients' networks are kept, and up to when keys' uses were read from them.
+request_log_reach = Table(
+    "request_log_reach", metadata,
+    Column("one_row", Boolean, CheckConstraint("one_row", name="one_row"), primary_key=True),
+    Column("rows_from", _INSTANT, nullable=False),
+    Column("nets_from", _INSTANT, nullable=False),
+    Column("use_read_to", _INSTANT, nullable=False),
+)  # fmt: skip
+
+key_use = Table(
+    "key_use", metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("consumer_org", Uuid, nullable=False),
+    Column("subscription_id", Uuid, nullable=False),
+    Column("last_used_at", _INSTANT, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("published_version", Integer, nullable=False, server_default="0"),
+    Column("published_at", _INSTANT),
+    Index("ix_key_use_due", "published_at", postgresql_where=text("version > published_version")),
+)  # fmt: skip
+
+# What the catalogue shows of an API; `uptime_ppm` is per million, none without an answer to judge by.
+api_statistics = Table(
+    "api_statistics", metadata,
+    Column("api_id", Uuid, primary_key=True),
+    Column("provider_org", Uuid, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("latency_ms", Integer),
+    Column("uptime_ppm", Integer),
+    Column("as_of", _INSTANT, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("published_version", Integer, nullable=False, server_default="0"),
 )  # fmt: skip

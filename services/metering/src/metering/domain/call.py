@@ -43,6 +43,8 @@ class Call(msgspec.Struct, frozen=True):
     gateway_latency_ms: int
     bytes_in: int
     bytes_out: int
+    country: str | None
+    client_net: str | None
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -99,6 +101,8 @@ def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
         gateway_latency_ms=max(int(latencies.kong), 0),
         bytes_in=int(entry.request.size),
         bytes_out=int(entry.response.size),
+        country=entry.country,
+        client_net=entry.client_net,
     )
 
 
@@ -111,7 +115,10 @@ def _check(entry: Entry) -> None:
         raise InvalidEntry("a number is out of range")
     if not all(-1 <= ms < MAX_LATENCY_MS for ms in (latencies.request, latencies.proxy, latencies.kong)):
         raise InvalidEntry("a latency is out of range")
-    words = (entry.request.id, entry.request.method, entry.request.path or "", entry.source)
+    words = (
+        entry.request.id, entry.request.method, entry.request.path or "", entry.source, entry.country or "",
+        entry.client_net or "",
+    )  # fmt: skip
     if any("\x00" in word for word in words):
         raise InvalidEntry("a text holds a NUL")
 

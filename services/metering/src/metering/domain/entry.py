@@ -1,8 +1,8 @@
 """A Kong log entry, reduced to what metering reads: the same shape in the ingest body, in Kafka and in the file log.
 
-Decoding with these types is the redaction: a field that is not named here (headers, query string, URL, client
-address, the upstream's address) does not survive. msgspec rather than dataclasses: this is the hot path, and a
-typed decode costs an eighth of what a validating model does.
+Decoding with these types is the redaction: a field that is not named here (headers, query string, URL, the upstream's
+address) does not survive. The client's address is read, and replaced by its network before anything is kept. msgspec
+rather than dataclasses: this is the hot path, and a typed decode costs an eighth of what a validating model does.
 """
 
 from __future__ import annotations
@@ -75,6 +75,9 @@ class Entry(msgspec.Struct, omit_defaults=True):
     consumer: ConsumerPart | None = None
     authenticated_entity: AuthenticatedPart | None = None
     usage_units: Number | None = None
+    client_ip: str | None = None
+    client_net: str | None = None
+    country: str | None = None
 
 
 def tag_list(part: GatewayObject | ConsumerPart | None) -> list[str]:

@@ -12,11 +12,8 @@ from zlib import crc32
 import msgspec
 
 from metering.domain.attribution import attribute, is_ours, kept_tags
-from metering.domain.entry import (
-    Entry,
-    GatewayObject,
-    Number,
-)
+from metering.domain.client import CountryOf, network_of, nowhere
+from metering.domain.entry import Entry, GatewayObject, Number
 from metering.domain.errors import InvalidEntry
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -51,7 +48,7 @@ class Parsed:
     foreign: int = 0
 
 
-def parse(body: bytes, *, namespace: str) -> Parsed:
+def parse(body: bytes, *, namespace: str, country_of: CountryOf = nowhere) -> Parsed:
     """Every entry of `body` (an object or an array of objects) is stripped, rejected with a reason, or not ours.
 
     Never raises: a body that is no JSON at all is one rejection. Refusing it would only make Kong's queue send the
@@ -67,14 +64,16 @@ def parse(body: bytes, *, namespace: str) -> Parsed:
             continue
         try:
             routing_key = attribute(entry).routing_key
-            parsed.entries.append((routing_key, strip(entry)))
+            parsed.entries.append((routing_key, strip(entry, country_of)))
         except InvalidEntry as error:
             parsed.rejected.append(Rejected(error.reason, _redact(msgspec.json.encode(entry))))
     return parsed
 
 
-def strip(entry: Entry) -> Entry:
+def strip(entry: Entry, country_of: CountryOf) -> Entry:
     """`entry` itself, with checked values and nothing that the consumer does not read. Raises InvalidEntry.
+
+    Of the client's address its network and its country are left: the whole of it goes no further than this.
 
     Changed in place: building its parts anew would double the cost of this path.
     """
@@ -95,6 +94,9 @@ def strip(entry: Entry) -> Entry:
     entry.upstream_status = last_status(entry.upstream_status)
     if entry.usage_units is not None:
         entry.usage_units = _whole(entry.usage_units, "usage_units")
+    address, entry.client_ip = entry.client_ip, None
+    entry.client_net = network_of(address) if address else None
+    entry.country = country_of(address) if entry.client_net and address else None
     latencies.request, latencies.proxy = _latency(latencies.request), _latency(latencies.proxy)
     latencies.kong = _latency(latencies.kong)
     if consumer is not None:
