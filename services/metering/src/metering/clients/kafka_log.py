@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -24,9 +24,31 @@ _FAILURES = (KafkaError, OSError, AssertionError, ValueError, BrokerReplaced, as
 log = get_logger()
 
 
+class SharedLook:
+    """One look at a time: whoever asks is answered by a look that began after the question, and many share one."""
+
+    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+        self._look, self._one_at_a_time = look, asyncio.Lock()
+        self._next: asyncio.Task[None] | None = None
+
+    async def after_now(self) -> None:
+        """A look that had not begun yet is over; raises what it raised."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._begin())
+            # Seen here: everyone who waited may have been cancelled meanwhile.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._next)
+
+    async def _begin(self) -> None:
+        async with self._one_at_a_time:
+            self._next = None  # who asks from here on comes too late for this one
+            await self._look()
+
+
 @dataclass(frozen=True, slots=True)
 class _Connection:
     cluster: ClusterWatch
+    same_cluster: SharedLook
     producer: AIOKafkaProducer
     stack: AsyncExitStack
 
@@ -56,7 +78,7 @@ class KafkaLog:
     async def cluster_id(self) -> str:
         """Which cluster the log is in: another one later holds nothing of what was appended. Raises LogUnavailable."""
         async with self._connected() as connection:
-            await connection.cluster.check()
+            await connection.same_cluster.after_now()
             return connection.cluster.id
 
     async def append(self, records: Sequence[tuple[int, bytes, int]]) -> None:
@@ -78,7 +100,7 @@ class KafkaLog:
                 await asyncio.gather(*acks)
                 # A broker that came back empty acknowledges records of a topic that it does not list (the embedded
                 # one does), and nobody would read them: such an acknowledgement is none.
-                await connection.cluster.check()
+                await connection.same_cluster.after_now()
         finally:
             self._pending_bytes -= size
 
@@ -117,7 +139,9 @@ class KafkaLog:
                     )  # fmt: skip
                     stack.push_async_callback(producer.stop)
                     await producer.start()
-                    self._connection = _Connection(cluster, producer, stack.pop_all())
+                    self._connection = _Connection(
+                        cluster, SharedLook(cluster.check), producer, stack.pop_all()
+                    )
             return self._connection
 
     def _drop(self, connection: _Connection) -> None:
