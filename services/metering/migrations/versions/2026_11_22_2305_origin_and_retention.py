@@ -6,7 +6,7 @@ from alembic import op
 from common.migrations import grant, tenant_policy
 
 revision = "0003"
-down_revision = "0002"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
