@@ -72,6 +72,12 @@ def _demo(arguments: argparse.Namespace, _: list[str]) -> int:
     return demo(arguments)
 
 
+def _faults(arguments: argparse.Namespace, _: list[str]) -> int:
+    from devstack.faults.command import faults
+
+    return faults(arguments)
+
+
 def _supervise(arguments: argparse.Namespace, _: list[str]) -> int:
     from devstack.stack.supervise import main
 
@@ -117,6 +123,18 @@ def _parser() -> argparse.ArgumentParser:
         "--openapi", metavar="FILE", help="an OpenAPI document to register instead of the sample's own"
     )
     demo.add_argument("--broker", choices=BROKERS, help="default: embedded, or what runs already")
+    faults = add(
+        "faults", _faults, "Play the fault catalogue: kill, cut, fill and repeat, and recount every call."
+    )
+    faults.add_argument("--seed", type=int, default=None, help="of the first run; the next has the next one")
+    faults.add_argument("--runs", type=int, default=1, help="how many runs a row")
+    faults.add_argument(
+        "--only", action="append", metavar="ROW", help="a row's number, or `controls`; again for more"
+    )
+    faults.add_argument("--json", action="store_true", help="print the facts for machines")
+    faults.add_argument(
+        "--broker", choices=BROKERS, help="default: apache where Java and Maven are, else embedded"
+    )
     supervise = add("supervise", _supervise, "Run the stack in this process (what `up` starts).")
     supervise.add_argument("--broker", choices=BROKERS, default="embedded")
     for name in SERVICES:

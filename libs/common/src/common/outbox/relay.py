@@ -43,15 +43,20 @@ _STORE_CLUSTER = text("""
     ON CONFLICT (name) DO UPDATE SET cluster_id = excluded.cluster_id, updated_at = excluded.updated_at""")
 
 
+def _pass(_: str) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Sends one service's outbox to Kafka."""
+    """Sends one service's outbox to Kafka. `passed` is told each step that lies behind it."""
 
     db: Database
     producer: AIOKafkaProducer
     clock: Clock
     service: str
     topic_prefix: str = ""
+    passed: Callable[[str], None] = _pass
 
     async def send_batch(self, *, limit: int = _BATCH) -> int:
         """Send the oldest unsent events in order and return how many. May send twice after a crash; never drops."""
@@ -63,6 +68,7 @@ class Relay:
             rows = (await session.execute(_OLDEST, {"limit": limit})).all()
             if not rows:
                 return 0
+            self.passed("read")
             acks = [
                 await self.producer.send(
                     self.topic_prefix + row.topic, bytes(row.payload), key=row.key.encode(),
@@ -70,8 +76,12 @@ class Relay:
                 )
                 for row in rows
             ]  # fmt: skip
+            self.passed("sent")
             await asyncio.gather(*acks)
+            self.passed("acknowledged")
             await session.execute(_MARK, {"now": self.clock.now(), "ids": [row.id for row in rows]})
+            self.passed("marked")
+        self.passed("committed")
         for row in rows:
             OUTBOX_SENT.labels(self.service, row.topic).inc()
         return len(rows)
@@ -105,6 +115,7 @@ async def relay(
     stop: asyncio.Event,
     service: str,
     republish: Republish,
+    passed: Callable[[str], None] = _pass,
 ) -> None:
     """Send the outbox until `stop` is set; raises when the broker or the database fails, to be run again."""
     servers = settings.kafka_bootstrap_servers
@@ -115,7 +126,7 @@ async def relay(
             if event.topic.startswith(f"{service.replace('_', '-')}.")
         }
         await ensure_topics(servers, {settings.kafka_topic_prefix + topic for topic in own})
-        worker = Relay(db, producer, clock, service, settings.kafka_topic_prefix)
+        worker = Relay(db, producer, clock, service, settings.kafka_topic_prefix, passed)
         await worker.meet_cluster(cluster.id, republish)
         while not stop.is_set():
             wake.clear()

@@ -53,10 +53,15 @@ class _Connection:
     stack: AsyncExitStack
 
 
+def _pass(_: str) -> None:
+    return None
+
+
 class KafkaLog:
     """Appends records and knows when they are safe. Connects when first used, and anew after a failure.
 
-    The producer need not be idempotent: a record that comes twice is told by the request ids in it.
+    The producer need not be idempotent: a record that comes twice is told by the request ids in it. `passed` is told
+    each step that lies behind, so that a test can end the process between any two.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class KafkaLog:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
         self._pending_bytes = 0
+        self.passed: Callable[[str], None] = _pass
 
     async def partitions(self) -> int:
         """How many partitions the topic has; it is made when it is not there. Raises LogUnavailable."""
@@ -89,6 +95,7 @@ class KafkaLog:
         self._pending_bytes += size
         try:
             async with self._connected() as connection:
+                self.passed("connected")
                 batch = new_id().bytes
                 acks = [
                     await connection.producer.send(
@@ -97,7 +104,9 @@ class KafkaLog:
                     )
                     for partition, value, count in records
                 ]  # fmt: skip
+                self.passed("sent")
                 await asyncio.gather(*acks)
+                self.passed("acknowledged")
                 # A broker that came back empty acknowledges records of a topic that it does not list (the embedded
                 # one does), and nobody would read them: such an acknowledgement is none.
                 await connection.same_cluster.after_now()

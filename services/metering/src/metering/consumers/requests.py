@@ -132,8 +132,10 @@ class RequestConsumer:
             self._check_fetches()
             await self._tell_idle()
             return 0
+        self.passed("gathered")
         started = time.monotonic()
         new = await self._record(records)
+        self.passed("committed")
         BATCH_SECONDS.observe(time.monotonic() - started)
         return new
 

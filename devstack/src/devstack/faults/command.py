@@ -1,0 +1,136 @@
+"""`./marketplace faults`: play the fault catalogue from a seed, and say what held."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from devstack.faults.lab import Ended, Lab, open_lab
+from devstack.faults.oracle import drained, judge
+from devstack.faults.rows import CONTROLS, ROWS, Row
+from devstack.faults.run import new_run
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a row or a control."""
+
+    name: str
+    verdict: str
+    reason: str = ""
+    runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How many kills counted."""
+        return sum(len(run["kills"]) for run in self.runs)
+
+
+def faults(arguments: argparse.Namespace) -> int:
+    """0 when every row that can run here held and every negative control failed."""
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    return asyncio.run(_faults(seed, arguments))
+
+
+async def _faults(seed: int, arguments: argparse.Namespace) -> int:
+    chosen = [row for row in ROWS if not arguments.only or str(row.number) in arguments.only]
+    controls = CONTROLS if not arguments.only or "controls" in arguments.only else {}
+    if not chosen and not controls:
+        print(f"There is no row {arguments.only}; there are {[row.number for row in ROWS]}.", file=sys.stderr)
+        return 2
+    _say(f"seed {seed}")
+    async with open_lab(prefer=arguments.broker) as lab:
+        _say(f"broker: {lab.broker}" + (f" ({lab.why_embedded})" if lab.why_embedded else ""))
+        rows = [(row, await _play_row(lab, row, seed=seed, runs=arguments.runs)) for row in chosen]
+        failed = {name: await _play_control(lab, name, seed=seed, runs=arguments.runs) for name in controls}
+    answer = {
+        "seed": seed,
+        "broker": lab.broker,
+        "rows": [_facts(verdict) | {"row": row.number} for row, verdict in rows],
+        "controls": [_facts(verdict) for verdict in failed.values()],
+    }
+    if arguments.json:
+        print(json.dumps(answer, indent=1))
+    sound = all(verdict.verdict != "broken" for _, verdict in rows)
+    return 0 if sound and all(verdict.verdict == "failed" for verdict in failed.values()) else 1
+
+
+def _facts(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": verdict.name, "runs": len(verdict.runs), "verdict": verdict.verdict, "reason": verdict.reason,
+        "kills": verdict.kills, "details": verdict.runs,
+    }  # fmt: skip
+
+
+async def _play_row(lab: Lab, row: Row, *, seed: int, runs: int) -> Verdict:
+    reason = row.cannot(lab)
+    if reason:
+        _say(f"row {row.number:>2}  {row.name}: not_runnable: {reason}")
+        return Verdict(row.name, "not_runnable", reason)
+    verdict = Verdict(row.name, "held")
+    for number in range(runs):
+        found = await _play(lab, row, number=number, seed=seed + number)
+        verdict.runs.append(found)
+        if found["differences"]:
+            verdict.verdict = "broken"
+        _tell(f"row {row.number:>2}  {row.name}", found)
+    _say(f"row {row.number:>2}  {row.name}: {verdict.verdict} in {runs} runs, {verdict.kills} kills at work")
+    return verdict
+
+
+async def _play_control(lab: Lab, name: str, *, seed: int, runs: int) -> Verdict:
+    """A control has failed when each of its runs was found wrong, and for what was lost or counted twice."""
+    verdict, row = Verdict(name, "failed"), Row(0, name, CONTROLS[name])
+    for number in range(runs):
+        found = await _play(lab, row, number=number, seed=seed + number, broken=name)
+        verdict.runs.append(found)
+        if not any(text.startswith("O") for text in found["differences"]):
+            verdict.verdict = "unnoticed"
+        _tell(f"control {name}", found | {"differences": found["differences"][:1]})
+    _say(f"control {name}: {'failed, as it must' if verdict.verdict == 'failed' else 'UNNOTICED'}")
+    return verdict
+
+
+async def _play(lab: Lab, row: Row, *, number: int, seed: int, broken: str | None = None) -> dict[str, Any]:
+    async with new_run(lab, row=row.number, number=number, seed=seed, broken=broken) as run:
+        if broken == "dedupe by body":
+            async with run.database() as connection:
+                await connection.execute("ALTER TABLE api_requests_log DROP CONSTRAINT pk_api_requests_log")
+        try:
+            async with asyncio.timeout(row.seconds):
+                await row.play(run)
+                if row.counts:
+                    await drained(run)
+                    await judge(run)
+        except (TimeoutError, Ended, ExceptionGroup) as error:
+            run.differ(f"not finished: {_said(error)}")
+        if run.wants_kills and not run.kills:
+            run.differ("no kill counted: nobody had work in hand")
+        return run.report()
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_said(one) for one in error.exceptions)
+    return f"{type(error).__name__}: {error}"
+
+
+def _tell(what: str, found: dict[str, Any]) -> None:
+    kills = ", ".join(
+        f"{k['process']} {k['where']} at {k['at_seconds']} s ({k['in_flight']} {k['measured']})"
+        for k in found["kills"]
+    )
+    _say(f"{what}: seed {found['seed']}, {found['calls']} calls, {found['seconds']} s; {kills or 'no kills'}")
+    for note in found["notes"]:
+        _say(f"    {note}")
+    for text in found["differences"]:
+        _say(f"    DIFFERS {text[:300]}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
