@@ -156,6 +156,9 @@ async def test_replay_by_hand_may_be_repeated_and_reconcile_says_zero(
     code, out = await cli(settings, "reconcile")
     assert code == 1
     assert "calls: raw 30, stored 31" in out
+    code, out = await cli(settings, "rebuild", "--scratch")
+    assert code == 1
+    assert "calls: rebuilt 30, stored 31" in out
     code, out = await cli(settings, "reset-offsets")
     assert "Nothing was changed" in out
     assert await count(worker_db, "kafka_offset", "sum(next_offset)") >= 2

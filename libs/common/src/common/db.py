@@ -37,9 +37,12 @@ class Scope:
 
 
 class Database:
-    """A pool of connections as one PostgreSQL role. `url` has the asyncpg driver; `name` shows in pg_stat_activity."""
+    """A pool of connections as one PostgreSQL role. `url` has the asyncpg driver; `name` shows in pg_stat_activity.
 
-    def __init__(self, url: str, *, name: str, pool_size: int = 5) -> None:
+    A statement that takes longer than `statement_seconds` fails.
+    """
+
+    def __init__(self, url: str, *, name: str, pool_size: int = 5, statement_seconds: float = 60.0) -> None:
         self.url = url
         self.engine = create_async_engine(
             url,
@@ -50,7 +53,7 @@ class Database:
             connect_args={
                 "server_settings": {"application_name": name},
                 "timeout": 10,
-                "command_timeout": 60,
+                "command_timeout": statement_seconds,
             },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
@@ -64,6 +67,17 @@ class Database:
         async with self._sessions() as session, session.begin():
             await set_scope(session, scope or Scope())
             yield session
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncSession]:
+        """One transaction that sees the database as its first statement found it; rolled back when the block ends.
+
+        For a role that sees all rows: nobody asks in it.
+        """
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+            async with AsyncSession(connection) as session:
+                yield session
 
     async def ping(self) -> None:
         """The server answers; raises when it does not."""

@@ -12,7 +12,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from common.clock import SystemClock
 from common.db import Database
@@ -20,17 +29,20 @@ from common.log import configure_logging
 from metering.clients.kafka_log import TOPIC, KafkaLog
 from metering.clients.log_file import read_chunk
 from metering.db import positions
-from metering.db.reconciliation import Comparison, compare
+from metering.db.reconciliation import Comparison, bounds
+from metering.db.scratch import TableProof
 from metering.domain.file_position import FilePosition
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.ingest_entries import Ingested
 from metering.usecases.ingest_lines import ingest_lines
+from metering.usecases.rebuild_scratch import rebuild_scratch
+from metering.usecases.reconcile import reconcile as reconcile_days
 
 app = typer.Typer(no_args_is_help=True, help="Metering by hand.", pretty_exceptions_show_locals=False)
 _STDIN = Path("-")
 _LINES = 2_000
 _FOLLOW_SECONDS = 0.5
-_EVERYTHING = (date(2020, 1, 1), date(2200, 1, 1))
+_PATIENCE_SECONDS = 3600.0
 
 
 @app.callback()
@@ -40,8 +52,9 @@ def begin() -> None:
 
 
 @asynccontextmanager
-async def _worker_database(settings: Settings) -> AsyncIterator[Database]:
-    db = Database(settings.database_worker_url.get_secret_value(), name="metering cli")
+async def _worker_database(settings: Settings, *, statement_seconds: float = 60.0) -> AsyncIterator[Database]:
+    url = settings.database_worker_url.get_secret_value()
+    db = Database(url, name="metering cli", statement_seconds=statement_seconds)
     try:
         yield db
     finally:
@@ -133,22 +146,71 @@ def reconcile(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day after the last.")
     ] = None,
 ) -> None:
-    """Recompute every rollup from raw rows. Exit code 0 only without a difference."""
-    low, high = first.date() if first else _EVERYTHING[0], last.date() if last else _EVERYTHING[1]
-    comparisons = asyncio.run(_reconcile(Settings(), low, high))
+    """Recompute every rollup from raw rows, a day at a time. Exit code 0 only without a difference."""
+    wanted = (first.date() if first else None, last.date() if last else None)
+    comparisons = asyncio.run(_reconcile(Settings(), *wanted))
     for found in comparisons:
         typer.echo(f"{found.table}: {found.compared} rows compared, {len(found.differences)} differ")
         for difference in found.differences:
-            key = " ".join(f"{name}={value}" for name, value in difference.key.items() if value is not None)
             totals = ", ".join(f"{n}: raw {r}, stored {s}" for n, (r, s) in difference.totals.items())
-            typer.echo(f"  {difference.bucket} {key}: {totals}")
+            typer.echo(f"  {difference.bucket} {_shown(difference.key)}: {totals}")
     if any(found.differences for found in comparisons):
         raise typer.Exit(1)
 
 
-async def _reconcile(settings: Settings, low: date, high: date) -> list[Comparison]:
-    async with _worker_database(settings) as db, db.begin() as session:
-        return await compare(session, first=low, last=high)
+def _shown(key: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in key.items() if value is not None)
+
+
+async def _reconcile(settings: Settings, first: date | None, last: date | None) -> list[Comparison]:
+    async with _worker_database(settings, statement_seconds=_PATIENCE_SECONDS) as db:
+        async with db.begin() as session:
+            found = await bounds(session) or (date(2020, 1, 1), date(2020, 1, 1))
+        low, high = first or found[0], last or found[1]
+        with _counting("days") as progress:
+            task = progress.add_task("", total=max((high - low).days, 0))
+            return await reconcile_days(db, first=low, last=high, done=lambda _: progress.advance(task))
+
+
+@app.command()
+def rebuild(
+    *,
+    scratch: Annotated[
+        bool, typer.Option("--scratch", help="Into tables beside the real ones, gone at the end.")
+    ] = False,
+) -> None:
+    """Replay the request log into scratch tables and compare each table's hash. Exit code 0 only if all are equal."""
+    if not scratch:
+        raise typer.BadParameter(
+            "Only --scratch: the rollups that invoices rest on are not replaced by a command."
+        )
+    proofs = asyncio.run(_rebuild(Settings()))
+    for proof in proofs:
+        word = "equal" if proof.rebuilt == proof.stored else f"DIFFERS from stored {proof.stored}"
+        typer.echo(f"{proof.table}: {proof.rows} rows rebuilt, sha256 {proof.rebuilt} {word}")
+        for found in proof.mismatches:
+            columns = ", ".join(f"{n}: rebuilt {r}, stored {s}" for n, (r, s) in found.columns.items())
+            typer.echo(f"  {_shown(found.key)}: {columns}")
+    if any(proof.rebuilt != proof.stored for proof in proofs):
+        raise typer.Exit(1)
+
+
+async def _rebuild(settings: Settings) -> list[TableProof]:
+    async with _worker_database(settings, statement_seconds=_PATIENCE_SECONDS) as db:
+        with _counting("calls") as progress:
+            task = progress.add_task("", total=None)
+            return await rebuild_scratch(
+                db,
+                begun=lambda total: progress.update(task, total=total),
+                done=lambda number: progress.advance(task, number),
+            )
+
+
+def _counting(what: str) -> Progress:
+    return Progress(
+        SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TextColumn(what), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
 
 
 @app.command(name="reset-offsets")

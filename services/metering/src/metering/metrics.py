@@ -31,3 +31,10 @@ QUOTA_CHANGES = Counter("metering_quota_changes_total", "Quota states announced.
 FILE_LOG_BYTES = Counter(
     "metering_file_log_bytes_total", "Bytes of the gateway's log file that were taken in."
 )
+RECONCILIATION_DIFFERENCES = Gauge(
+    "metering_reconciliation_differences",
+    "Stored rows that the last night found not to be what raw rows add up to.",
+)
+RECONCILED_AT_SECONDS = Gauge(
+    "metering_reconciled_at_seconds", "When the last night's reconciliation ended, as Unix time."
+)

@@ -22,10 +22,12 @@ from metering.usecases.answer_cutoffs import answer_cutoffs
 from metering.usecases.follow_file import follow_file
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.publish_usage import publish_usage
+from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
 
 _PARTITION_SECONDS = 3600.0
 _FILE_SECONDS = 0.5
+_NIGHT_SECONDS = 60.0
 SUBSCRIPTIONS = (
     Subscription(SubscriptionEvent, on_subscription),
     Subscription(VersionEvent, on_version),
@@ -71,6 +73,16 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             async with db.begin() as session:
                 await make_partitions_ahead(session, now=clock.now())
 
+        # A day of raw rows is read in one statement: longer than a statement of any other loop may take.
+        patient = Database(
+            settings.database_worker_url.get_secret_value(), name="metering reconciliation", pool_size=2,
+            statement_seconds=3600.0,
+        )  # fmt: skip
+        stack.push_async_callback(patient.dispose)
+
+        async def night() -> None:
+            await reconcile_nightly(patient, clock, hour=settings.reconcile_hour)
+
         reading = reading_of(settings)
         loops: dict[str, Loop] = {
             "relay": lambda: relay(
@@ -84,6 +96,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 settings.publish_seconds, lambda: publish_due(db, settings, clock), stop=stop
             ),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
+            "reconciliation": lambda: every(_NIGHT_SECONDS, night, stop=stop),
         }
         path = settings.file_log_path
         if path is not None:

@@ -1,4 +1,4 @@
-"""`GET /v1/reconciliation`: are the rollups what the raw rows add up to?"""
+"""`/v1/reconciliation`: are the rollups what the raw rows add up to, now and as each night found?"""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from common.http.auth import PlatformAdmin
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
-from metering.api.schemas import DifferenceOut, ReconciliationOut
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor, not_ours
+from metering.api.schemas import DifferenceOut, NightOut, NightsOut, ReconciliationOut
 from metering.db import positions
-from metering.db.reconciliation import Difference, compare
+from metering.db.reconciliation import Difference, compare, nights
 from metering.domain.errors import RangeInvalid
 from metering.domain.lateness import month_of, next_month
 
@@ -38,6 +39,32 @@ async def reconcile(
         ok=not differences, compared={c.table: c.compared for c in comparisons}, differences=differences,
         as_of=await positions.as_of(session, request.app.state.kafka_log.topic),
     )  # fmt: skip
+
+
+@router.get("/v1/reconciliation/nights")
+async def list_nights(
+    _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
+) -> NightsOut:
+    """What each night's reconciliation found, the last one first."""
+    found = await nights(session, before=_before(cursor) if cursor else None, limit=limit + 1)
+    items = [
+        NightOut(
+            day=night.day, first=night.first, last=night.last, started_at=night.started_at,
+            finished_at=night.finished_at, ok=not night.differing, compared=night.compared,
+            differing=night.differing, differences=[to_out(d) for d in night.found],
+        )
+        for night in found[:limit]
+    ]  # fmt: skip
+    more = len(found) > limit
+    return NightsOut(items=items, next_cursor=encode_cursor(items[-1].day.isoformat()) if more else None)
+
+
+def _before(cursor: str) -> date:
+    (day,) = decode_cursor(cursor, parts=1)
+    try:
+        return date.fromisoformat(str(day))
+    except ValueError:
+        raise not_ours() from None
 
 
 def month_of_day(day: date) -> date:

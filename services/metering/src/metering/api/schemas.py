@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Self
 from uuid import UUID
 
@@ -177,3 +177,24 @@ class ReconciliationOut(BaseModel):
     compared: dict[str, int]
     differences: list[DifferenceOut]
     as_of: datetime | None
+
+
+class NightOut(BaseModel):
+    """One night's reconciliation of the days [first, last); at most a thousand differences are named."""
+
+    day: date
+    first: date
+    last: date
+    started_at: datetime
+    finished_at: datetime
+    ok: bool
+    compared: dict[str, int]
+    differing: int
+    differences: list[DifferenceOut]
+
+
+class NightsOut(BaseModel):
+    """The last night first."""
+
+    items: list[NightOut]
+    next_cursor: str | None

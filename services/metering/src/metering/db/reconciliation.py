@@ -1,9 +1,14 @@
-"""Rollups recomputed from raw rows and compared: a table in one statement, so that no batch is half seen."""
+"""Rollups recomputed from raw rows and compared: a table in one statement, so that no batch is half seen.
+
+What was found each night is kept.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -78,6 +83,42 @@ _QUOTAS = text("""
     ORDER BY coalesce(c.units, 0) = coalesce(q.units, 0), consumer_org, api_id, month LIMIT :most""")
 
 
+# The oldest partition is where raw rows begin: of the days before, nothing is left to compare with.
+_BOUNDS = text("""
+    WITH oldest AS (
+        SELECT min(to_date(right(c.relname, 7), 'YYYY_MM')) AS month FROM pg_inherits i
+        JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.api_requests_log'::regclass)
+    SELECT greatest(o.month, least(r.first, h.first, d.first)) AS first, greatest(r.last, h.last, d.last) + 1 AS last
+    FROM oldest o,
+        (SELECT (min(started_at) AT TIME ZONE 'UTC')::date AS first, (max(started_at) AT TIME ZONE 'UTC')::date AS last
+         FROM api_requests_log) AS r,
+        (SELECT (min(hour_start) AT TIME ZONE 'UTC')::date AS first, (max(hour_start) AT TIME ZONE 'UTC')::date AS last
+         FROM usage_records_hourly) AS h,
+        (SELECT min(day) AS first, max(day) AS last FROM usage_records_daily) AS d""")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering nightly reconciliation'))")
+_NIGHT = text("""
+    SELECT day, first, last, started_at, finished_at, compared, differing, found FROM reconciliation_run
+    WHERE CAST(:before AS date) IS NULL OR day < :before ORDER BY day DESC LIMIT :limit""")
+_KEEP = text("""
+    INSERT INTO reconciliation_run (day, first, last, started_at, finished_at, compared, differing, found)
+    VALUES (:day, :first, :last, :started_at, :finished_at, CAST(:compared AS jsonb), :differing, CAST(:found AS jsonb))
+    ON CONFLICT (day) DO NOTHING""")
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What the reconciliation of one night found over the days [first, last)."""
+
+    day: date
+    first: date
+    last: date
+    started_at: datetime
+    finished_at: datetime
+    compared: dict[str, int]
+    differing: int
+    found: list[Difference]
+
+
 def _statement(rollup: _Rollup) -> str:
     """Raw rows and stored rows in one heap, summed by key: what differs has two sums. GROUP BY puts NULLs together."""
     keys = ", ".join(rollup.keys)
@@ -115,7 +156,7 @@ async def compare(session: AsyncSession, *, first: date, last: date) -> list[Com
         rows = (await session.execute(text(_statement(rollup)), bounds)).mappings().all()
         differences = [_difference(rollup, row) for row in rows if row["differs"]]
         result.append(Comparison(rollup.table, rows[0]["compared"] if rows else 0, differences))
-    return [*result, await _compare_quotas(session, first=first, last=last)]
+    return [*result, await compare_quotas(session, first=first, last=last)]
 
 
 def _difference(rollup: _Rollup, row: Any) -> Difference:
@@ -140,7 +181,8 @@ def _latencies(row: Any) -> dict[str, tuple[int, int]]:
     }  # fmt: skip
 
 
-async def _compare_quotas(session: AsyncSession, *, first: date, last: date) -> Comparison:
+async def compare_quotas(session: AsyncSession, *, first: date, last: date) -> Comparison:
+    """Quota counters against subscriptions' days, for the whole months within [first, last)."""
     low = first if first.day == 1 else next_month(first)
     high = max(low, last.replace(day=1))
     bounds = {"low": low, "high": high, "most": _MOST_DIFFERENCES}
@@ -154,3 +196,37 @@ async def _compare_quotas(session: AsyncSession, *, first: date, last: date) -> 
         for row in rows if row["recomputed"] != row["stored"]
     ]  # fmt: skip
     return Comparison("quota_usage", rows[0]["compared"] if rows else 0, differences)
+
+
+async def bounds(session: AsyncSession) -> tuple[date, date] | None:
+    """The days [first, last) of which there is anything to compare; None when there is nothing."""
+    row = (await session.execute(_BOUNDS)).first()
+    return None if row is None or row.first is None or row.last <= row.first else (row.first, row.last)
+
+
+async def claim_night(session: AsyncSession) -> bool:
+    """This transaction is the one that reconciles; False while another one does."""
+    return bool(await session.scalar(_TRY_LOCK))
+
+
+async def nights(session: AsyncSession, *, before: date | None = None, limit: int = 1) -> list[Night]:
+    """The nights before `before` (None: all), the last one first."""
+    rows = (await session.execute(_NIGHT, {"before": before, "limit": limit})).mappings().all()
+    return [Night(**{**row, "found": [Difference(**item) for item in row["found"]]}) for row in rows]
+
+
+async def keep_night(session: AsyncSession, night: Night) -> None:
+    """What was found is stored; a night that was stored before stays as it is."""
+    values = asdict(night)
+    values |= {"compared": json.dumps(night.compared), "found": json.dumps(values["found"])}
+    await session.execute(_KEEP, values)
+
+
+def merged(windows: Sequence[Comparison]) -> list[Comparison]:
+    """One comparison for each table."""
+    tables: dict[str, Comparison] = {}
+    for found in windows:
+        before = tables.get(found.table, Comparison(found.table, 0, []))
+        named = [*before.differences, *found.differences][:_MOST_DIFFERENCES]
+        tables[found.table] = Comparison(found.table, before.compared + found.compared, named)
+    return list(tables.values())

@@ -255,3 +255,16 @@ api_statistics = Table(
     Column("version", Integer, nullable=False),
     Column("published_version", Integer, nullable=False, server_default="0"),
 )  # fmt: skip
+
+# What each night's reconciliation found; at most a thousand differences are named.
+reconciliation_run = Table(
+    "reconciliation_run", metadata,
+    Column("day", Date, primary_key=True),
+    Column("first", Date, nullable=False),
+    Column("last", Date, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("finished_at", _INSTANT, nullable=False),
+    Column("compared", JSONB, nullable=False),
+    Column("differing", BigInteger, nullable=False),
+    Column("found", JSONB, nullable=False),
+)  # fmt: skip
