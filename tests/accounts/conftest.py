@@ -16,6 +16,7 @@ from accounts.settings import Settings
 from common.db import Database
 from devstack.embedded.databases import DatabaseUrls
 from tests.accounts.issuer import ISSUER, Issuer
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER as TOKEN_ISSUER
 from tests.support.tokens import TokenMaker
@@ -53,7 +54,7 @@ async def app(
     settings: Settings, tokens: TokenMaker, issuer: Issuer, clock: FixedClock
 ) -> AsyncIterator[FastAPI]:
     """The application as shipped, except that it trusts the tests' tokens, the tests' issuer and the tests' clock."""
-    app = create_app(settings)
+    app = served(create_app(settings))
     app.state.verifier = tokens.verifier
     app.state.clock = clock
     keys = IssuerKeys(issuer=ISSUER, transport=issuer.transport)

@@ -12,6 +12,7 @@ from catalog.main import create_app
 from catalog.settings import Settings
 from devstack.embedded.databases import DatabaseUrls
 from tests.catalog.factories import ACME, GLOBEX
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -43,7 +44,7 @@ def settings(urls: DatabaseUrls) -> Settings:
 
 @pytest.fixture
 async def app(settings: Settings, tokens: TokenMaker, clock: FixedClock) -> AsyncIterator[FastAPI]:
-    app = create_app(settings)
+    app = served(create_app(settings))
     app.state.verifier = tokens.verifier
     app.state.clock = clock
     yield app

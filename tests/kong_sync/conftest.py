@@ -19,6 +19,7 @@ from kong_sync.main import create_app
 from kong_sync.settings import Settings
 from tests.kong_sync.double import Double, Faulty, Upstream
 from tests.kong_sync.stage import Stage
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -91,7 +92,7 @@ async def gateway(settings: Settings, faults: Faulty) -> AsyncIterator[Gateway]:
 @pytest.fixture
 async def app(settings: Settings, tokens: TokenMaker, clock: FixedClock) -> AsyncIterator[FastAPI]:
     """The application as shipped, except that it trusts the tests' tokens and the tests' clock."""
-    app = create_app(settings)
+    app = served(create_app(settings))
     app.state.verifier = tokens.verifier
     app.state.clock = clock
     yield app

@@ -11,6 +11,7 @@ from httpx import ASGITransport, AsyncClient
 from devstack.embedded.databases import DatabaseUrls
 from metering.main import create_app
 from metering.settings import Settings
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -43,7 +44,7 @@ def make_settings(urls: DatabaseUrls) -> Callable[..., Settings]:
 async def app(
     make_settings: Callable[..., Settings], clock: FixedClock, tokens: TokenMaker, kafka: str
 ) -> FastAPI:
-    application = create_app(make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka), clock=clock)
+    application = served(create_app(make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka), clock=clock))
     application.state.verifier = tokens.verifier
     return application
 

@@ -13,6 +13,7 @@ from devstack.embedded.databases import DatabaseUrls
 from subscriptions.main import create_app
 from subscriptions.settings import Settings
 from tests.subscriptions.factories import ACME, GLOBEX, INITECH, put_on_sale
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -40,7 +41,7 @@ def settings(urls: DatabaseUrls) -> Settings:
 
 @pytest.fixture
 async def app(settings: Settings, tokens: TokenMaker, clock: FixedClock) -> AsyncIterator[FastAPI]:
-    app = create_app(settings)
+    app = served(create_app(settings))
     app.state.verifier = tokens.verifier
     app.state.clock = clock
     yield app

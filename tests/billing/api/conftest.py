@@ -14,6 +14,7 @@ from billing.settings import Settings
 from devstack.embedded.databases import DatabaseUrls
 from tests.billing.factories import ADMIN, CONSUMER, PROVIDER, STRANGER
 from tests.billing.scenario import Scenario
+from tests.support.apps import served
 from tests.support.clock import FixedClock
 from tests.support.tokens import ISSUER, TokenMaker
 
@@ -37,7 +38,7 @@ async def app(
     urls: DatabaseUrls, tokens: TokenMaker, scenario: Scenario, clock: FixedClock
 ) -> AsyncIterator[FastAPI]:
     """The application as shipped, except for whose tokens, clock and Stripe it trusts."""
-    app = create_app(billing_settings(urls))
+    app = served(create_app(billing_settings(urls)))
     await app.state.stripe.close()
     app.state.verifier, app.state.clock, app.state.stripe = tokens.verifier, clock, scenario.stripe
     yield app

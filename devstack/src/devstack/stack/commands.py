@@ -269,7 +269,8 @@ def service(name: str, arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Run the tests; the exit code is pytest's, the worse one of the two runs that a call without arguments makes.
 
-    Those that start a whole stack run beside all others, in a process of their own: they mostly wait.
+    Those that start a whole stack run beside all others, in a process of their own: they mostly wait. The others run in
+    two processes, each with a database server and a broker of its own.
     `--kong` runs the gateway's contract alone, against the Kong that the environment names.
     """
     if "--kong" in arguments:
@@ -281,7 +282,8 @@ def test(arguments: list[str]) -> int:
     with tempfile.TemporaryFile("w+") as told:
         stacks = subprocess.Popen([*pytest, "-m", "e2e"], cwd=home, stdout=told, stderr=subprocess.STDOUT)
         try:
-            code = subprocess.run([*pytest, "-m", "not e2e"], cwd=home, check=False).returncode
+            others = [*pytest, "-m", "not e2e", "-n", "2", "--dist", "worksteal"]
+            code = subprocess.run(others, cwd=home, check=False).returncode
             console.print("Now the tests that start a whole stack …")
             worse = max(code, stacks.wait())
         finally:
