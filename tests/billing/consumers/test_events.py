@@ -13,6 +13,7 @@ from billing.consumers.usage import UsageEvent, on_usage
 from billing.events.account_changed import AccountChanged
 from billing.events.cutoff_requested import CutoffRequested
 from billing.events.invoice_changed import InvoiceChanged
+from billing.events.spend_changed import SpendChanged
 from billing.events.standing_changed import StandingChanged
 from billing.usecases.ensure_customer import ensure_customer
 from billing.usecases.republish import republish
@@ -22,7 +23,7 @@ from tests.billing.factories import API, CONSUMER, PLAN, PROVIDER, SUBSCRIPTION,
 from tests.billing.scenario import Scenario
 from tests.support.outbox import outbox_events
 
-EVENTS: list[type[Event]] = [AccountChanged, CutoffRequested, InvoiceChanged, StandingChanged]
+EVENTS: list[type[Event]] = [AccountChanged, CutoffRequested, InvoiceChanged, SpendChanged, StandingChanged]
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -94,6 +94,7 @@ class Config:
                 "METERING_INGEST_TOKEN": self.secrets["ingest_token"],
                 "METERING_FILE_LOG_PATH": str(self.layout.gateway_log),
                 "METERING_GRACE_SECONDS": "3",
+                "METERING_ALERT_SECONDS": "1",
             },
             "billing": {
                 "STRIPE_SECRET_KEY": self.secrets["stripe_secret_key"],

@@ -20,6 +20,7 @@ from billing.usecases.issue_invoice import issue_invoice
 from billing.usecases.mark_past_due import mark_past_due
 from billing.usecases.open_invoice_run import open_invoice_run
 from billing.usecases.process_webhook import process_webhook
+from billing.usecases.publish_spend import publish_spend
 from billing.usecases.republish import republish
 from billing.usecases.send_next_invoice import send_next_invoice
 from billing.usecases.send_next_payout import send_next_payout
@@ -40,6 +41,8 @@ SUBSCRIPTIONS = (
 )
 _PAYOUTS_EVERY_SECONDS = 5.0
 _STANDING_EVERY_SECONDS = 60.0
+# What is told is an estimate: a busy subscription is rated once in so long, however often its usage changes.
+_SPEND_EVERY_SECONDS = 5.0
 Step = Callable[[], Awaitable[bool]]
 
 
@@ -82,6 +85,7 @@ def _loops(
         loops["payouts"] = lambda: _work(
             payout_steps(settings, db, stripe, clock), _PAYOUTS_EVERY_SECONDS, stop
         )
+        loops["spend"] = lambda: _work([spend_step(db, clock)], _SPEND_EVERY_SECONDS, stop)
         loops["standing"] = lambda: _work([past_due_step(db, clock, grace)], _STANDING_EVERY_SECONDS, stop)
     return loops
 
@@ -129,6 +133,16 @@ def past_due_step(db: Database, clock: Clock, grace: timedelta) -> Step:
             return await mark_past_due(session, grace=grace, now=clock.now())
 
     return mark
+
+
+def spend_step(db: Database, clock: Clock) -> Step:
+    """What months cost so far, one organisation a transaction."""
+
+    async def publish() -> bool:
+        async with db.begin() as session:
+            return await publish_spend(session, now=clock.now())
+
+    return publish
 
 
 async def work_off(steps: Sequence[Step]) -> None:

@@ -11,7 +11,7 @@ from common.clock import Clock
 from common.db import Database
 from common.http.admin import republish_router
 from common.http.app import create_service_app
-from metering.api import ingest, reconciliation, usage
+from metering.api import alerts, ingest, reconciliation, usage
 from metering.api.ingest import IngestRules
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.republish import republish
@@ -37,7 +37,13 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
     return create_service_app(
         name="metering",
         settings=settings,
-        routers=[ingest.router, usage.router, reconciliation.router, republish_router(republish)],
+        routers=[
+            ingest.router,
+            usage.router,
+            reconciliation.router,
+            alerts.router,
+            republish_router(republish),
+        ],
         db=Database(
             settings.database_url.get_secret_value(), name="metering", pool_size=settings.database_pool_size
         ),

@@ -38,3 +38,4 @@ RECONCILIATION_DIFFERENCES = Gauge(
 RECONCILED_AT_SECONDS = Gauge(
     "metering_reconciled_at_seconds", "When the last night's reconciliation ended, as Unix time."
 )
+ALERTS = Counter("metering_alerts_total", "Alerts announced, by what they say.", ["kind", "state"])

@@ -12,13 +12,16 @@ from common.kafka.runner import Subscription, consume
 from common.outbox.relay import relay
 from common.worker import Loop, every, main, run_loops
 from metering.clients.kafka_log import TOPIC
+from metering.consumers.api import ApiEvent, on_api
 from metering.consumers.cutoff import CutoffEvent, on_cutoff
 from metering.consumers.requests import Reading, consume_requests
+from metering.consumers.spend import SpendEvent, on_spend
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
 from metering.metrics import CUTOFFS_ANSWERED
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import answer_cutoffs
+from metering.usecases.evaluate_alerts import evaluate_alerts
 from metering.usecases.follow_file import follow_file
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.publish_usage import publish_usage
@@ -28,10 +31,14 @@ from metering.usecases.republish import republish
 _PARTITION_SECONDS = 3600.0
 _FILE_SECONDS = 0.5
 _NIGHT_SECONDS = 60.0
+# Of alert rules: so many in one transaction, and so many transactions at one time. What is left is due the next time.
+_RULES, _TURNS = 50, 20
 SUBSCRIPTIONS = (
     Subscription(SubscriptionEvent, on_subscription),
     Subscription(VersionEvent, on_version),
     Subscription(CutoffEvent, on_cutoff),
+    Subscription(ApiEvent, on_api),
+    Subscription(SpendEvent, on_spend),
 )
 
 
@@ -58,6 +65,17 @@ async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
             now=clock.now(),
         )  # fmt: skip
     CUTOFFS_ANSWERED.inc(answered)
+
+
+async def watch(db: Database, settings: Settings, clock: Clock) -> None:
+    """The alert rules that are due were looked at, a bounded number of them."""
+    for _ in range(_TURNS):
+        async with db.begin() as session:
+            looked = await evaluate_alerts(
+                session, topic=settings.kafka_topic_prefix + TOPIC, now=clock.now(), limit=_RULES
+            )
+        if looked < _RULES:
+            break
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -95,6 +113,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             "publish": lambda: every(
                 settings.publish_seconds, lambda: publish_due(db, settings, clock), stop=stop
             ),
+            "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             "reconciliation": lambda: every(_NIGHT_SECONDS, night, stop=stop),
         }

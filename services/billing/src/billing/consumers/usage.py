@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import NonNegativeInt
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.db import usage
 from billing.db.usage import Day
+from billing.usecases.take_usage import take_usage
 from common.events import Incoming
 
 
@@ -27,6 +27,5 @@ class UsageEvent(Incoming, topic="metering.usage.v1"):
 
 
 async def on_usage(session: AsyncSession, event: UsageEvent, *, now: datetime) -> None:  # noqa: ARG001
-    """The day's copy is at least as new."""
-    day = Day(day=event.date, **event.model_dump(exclude={"date"}))
-    await usage.put_day(session, day)
+    """The day's copy is at least as new, and what its month costs is due to be told."""
+    await take_usage(session, Day(day=event.date, **event.model_dump(exclude={"date"})))

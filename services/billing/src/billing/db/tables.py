@@ -66,6 +66,19 @@ metered_day = Table(
     Index("ix_metered_day_organisation_id_day", "organisation_id", "day"),
 )  # fmt: skip
 
+# As last published; `due` while usage arrived since.
+spend = Table(
+    "spend", metadata,
+    Column("subscription_id", Uuid, primary_key=True),
+    Column("month", Date, primary_key=True),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("due", Boolean, nullable=False),
+    Index("ix_spend_due", "organisation_id", postgresql_where=text("due")),
+)  # fmt: skip
+
 period_part = Table(
     "period_part", metadata,
     Column("cutoff_id", Uuid, primary_key=True),

@@ -65,7 +65,7 @@ _PUT_DAY = text("""
         :units)
     ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET version = excluded.version,
         calls = excluded.calls, billable_calls = excluded.billable_calls, units = excluded.units
-    WHERE excluded.version > t.version""")
+    WHERE excluded.version > t.version RETURNING 1""")
 _PUT_PART = text("""
     INSERT INTO period_part (cutoff_id, part, parts, received_at) VALUES (:cutoff_id, :part, :parts, :now)
     ON CONFLICT DO NOTHING RETURNING part""")
@@ -110,9 +110,9 @@ _USERS = text("""
         AND (CAST(:organisation_id AS uuid) IS NULL OR organisation_id = :organisation_id)""")
 
 
-async def put_day(session: AsyncSession, day: Day) -> None:
-    """The copy of that day is at least as new."""
-    await session.execute(_PUT_DAY, _values(day))
+async def put_day(session: AsyncSession, day: Day) -> bool:
+    """The copy of that day is at least as new; False when it was before."""
+    return await session.scalar(_PUT_DAY, _values(day)) is not None
 
 
 async def put_part(

@@ -110,6 +110,24 @@ def _open_lines(
     return lines
 
 
+def spent(
+    month: Period,
+    until: datetime,
+    subscriptions: Sequence[SoldSubscription],
+    totals: Sequence[UsageTotal],
+    subscription_id: UUID,
+) -> tuple[str, int] | None:
+    """Currency and price of one subscription's usage of `month` up to `until`; None when nothing can be rated.
+
+    To show, never to bill. After a change of plan into another currency, of the part in the new one.
+    """
+    rated = [r for r in _rate(month, until, subscriptions, totals) if r.subscription.id == subscription_id]
+    if not rated:
+        return None
+    currency = rated[-1].terms.currency
+    return currency, sum(r.price.amount for r in rated if r.terms.currency == currency)
+
+
 def late_lines(
     month: Period,
     subscriptions: Sequence[SoldSubscription],

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -267,4 +268,76 @@ reconciliation_run = Table(
     Column("compared", JSONB, nullable=False),
     Column("differing", BigInteger, nullable=False),
     Column("found", JSONB, nullable=False),
+)  # fmt: skip
+
+# `due_at`: from then on the worker looks at the rule; none while only new data could change its verdict.
+alert_rule = Table(
+    "alert_rule", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("organisation_id", Uuid, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subscription_id", Uuid, index=True),
+    Column("api_id", Uuid, index=True),
+    Column("threshold", Numeric, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("min_calls", Integer, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("silenced_until", _INSTANT),
+    Column("tested_at", _INSTANT),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+    Column("deleted_at", _INSTANT),
+    Column("due_at", _INSTANT),
+    CheckConstraint("(subscription_id IS NULL) <> (api_id IS NULL)", name="subject"),
+    Index("ix_alert_rule_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)  # fmt: skip
+
+# The unique constraint is what makes a rule fire once a period and threshold.
+alert_crossing = Table(
+    "alert_crossing", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("rule_id", Uuid, ForeignKey("alert_rule.id"), nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("period_start", _INSTANT, nullable=False),
+    Column("threshold", Numeric, nullable=False),
+    Column("value", Numeric, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("fired_at", _INSTANT, nullable=False, index=True),
+    Column("resolved_at", _INSTANT),
+    Column("resolved_value", Numeric),
+    Column("announced", Boolean, nullable=False),
+    Column("silenced", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    UniqueConstraint("rule_id", "period_start", "threshold", name="uq_alert_crossing_rule_id"),
+)  # fmt: skip
+
+alert_audit = Table(
+    "alert_audit", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("rule_id", Uuid, nullable=False),
+    Column("actor_user_id", Uuid, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("before", JSONB, nullable=False),
+    Column("after", JSONB, nullable=False),
+    Index("ix_alert_audit_organisation_id", "organisation_id", "id"),
+)  # fmt: skip
+
+api = Table(
+    "api", metadata,
+    Column("api_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("provider_org", Uuid, nullable=False),
+)  # fmt: skip
+
+subscription_spend = Table(
+    "subscription_spend", metadata,
+    Column("subscription_id", Uuid, primary_key=True),
+    Column("month", Date, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from common.errors import DomainError, Invalid, TooLarge, Unauthenticated, Unavailable
+from common.errors import Conflict, DomainError, Invalid, NotFound, TooLarge, Unauthenticated, Unavailable
 
 
 class InvalidEntry(Exception):
@@ -48,3 +48,34 @@ class RangeInvalid(Invalid):
     """`from`, `to` and `period` do not make a range that can be answered."""
 
     code: ClassVar[str] = "RANGE_INVALID"
+
+
+class AlertRuleInvalid(Invalid):
+    """The rule cannot be watched; `field` names what is wrong with it."""
+
+    code: ClassVar[str] = "ALERT_RULE_INVALID"
+
+
+class AlertSubjectUnknown(Invalid):
+    """The rule watches a subscription or an API that is not the organisation's own."""
+
+    code: ClassVar[str] = "ALERT_SUBJECT_UNKNOWN"
+
+
+class AlertRuleNotFound(NotFound):
+    """There is no such rule of this organisation."""
+
+    code: ClassVar[str] = "ALERT_RULE_NOT_FOUND"
+
+
+class TooManyAlertRules(Conflict):
+    """The organisation has as many rules as one may have."""
+
+    code: ClassVar[str] = "TOO_MANY_ALERT_RULES"
+
+
+class AlertTestTooSoon(DomainError):
+    """The rule was tested a moment ago: a test is a message to people."""
+
+    status: ClassVar[int] = 429
+    code: ClassVar[str] = "ALERT_TEST_TOO_SOON"

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
-from metering.db import cutoffs, rollups
+from metering.db import alerts, cutoffs, rollups
 from metering.events.usage_adjusted import UsageAdjusted
 from metering.events.usage_changed import UsageChanged
 
@@ -21,6 +21,9 @@ async def publish_usage(session: AsyncSession, *, now: datetime) -> int:
     as this is called, not once per batch.
     """
     days = await rollups.claim_due_days(session, limit=_MOST)
+    await alerts.note_changed(
+        session, subscriptions=[d.subscription_id for d in days], apis=[d.api_id for d in days], now=now
+    )
     for day in days:
         await outbox.publish(
             session,

@@ -7,15 +7,17 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
-from metering.db import cutoffs, quotas, rollups
+from metering.db import alerts, cutoffs, quotas, rollups
+from metering.domain.alert import AlertState
 from metering.domain.lateness import month_of
 from metering.domain.quota import QuotaState
+from metering.events.alert_changed import AlertChanged
 from metering.events.period_totalled import PeriodTotalled
 from metering.events.quota_changed import QuotaChanged
 
 
 async def republish(session: AsyncSession, now: datetime) -> int:
-    """Every usage day, adjustment, period part and running quota goes out again, same versions and ids; how many.
+    """Usage days, adjustments, period parts, quotas and recent alerts go out again, same versions and ids; how many.
 
     Days and adjustments are only marked as due: the worker publishes them in its own small portions.
     """
@@ -27,8 +29,15 @@ async def republish(session: AsyncSession, now: datetime) -> int:
         )
         for row in await quotas.announced_since(session, month_of(now))
     ]  # fmt: skip
-    for event in (*events, *running):
+    told = [
+        AlertChanged.of(
+            rule, crossing, state=AlertState.RESOLVED if crossing.resolved_at else AlertState.FIRING,
+            at=crossing.resolved_at or crossing.fired_at,
+        )
+        for rule, crossing in await alerts.recent(session, now=now)
+    ]  # fmt: skip
+    for event in (*events, *running, *told):
         await outbox.publish(session, event, now=now)
     days = await rollups.make_all_due(session)
     adjustments = await cutoffs.make_adjustments_due(session)
-    return len(events) + len(running) + days + adjustments
+    return len(events) + len(running) + len(told) + days + adjustments

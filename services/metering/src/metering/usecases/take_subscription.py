@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db import copies, quotas
+from metering.db import alerts, copies, quotas
 from metering.db.copies import SubscriptionCopy
 from metering.domain.lateness import month_of
 from metering.domain.rollup import Counter
@@ -20,3 +20,4 @@ async def take_subscription(session: AsyncSession, copy: SubscriptionCopy, *, no
     counter = Counter(str(copy.consumer_org), str(copy.api_id), month_of(now))
     units = await quotas.lock(session, counter, provider_org=copy.provider_org)
     await judge_quotas(session, {counter: units}, now=now)
+    await alerts.note_changed(session, subscriptions=[copy.subscription_id], apis=[], now=now)
