@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import yaml
 
 from kong_sync.settings import Settings
@@ -72,6 +74,31 @@ async def test_drift_says_2_until_a_pass_mended_it(stage: Stage, settings: Setti
     assert (status, change["fields"]) == (2, ["read_timeout"])
     assert (await run(settings, "apply"))[0] == 0
     assert (await run(settings, "drift"))[0] == 0
+
+
+async def test_adopt_shows_what_is_in_the_way_and_takes_over_what_was_shown(
+    stage: Stage, settings: Settings, tmp_path: Path
+) -> None:
+    await tell(stage.db, stage.tables)
+    body = {"username": f"sub_{stage.subscription.id}", "tags": ["hand"]}
+    async with httpx.AsyncClient(base_url=settings.kong_admin_url, verify=False) as admin:
+        made = (await admin.post("/consumers", json=body)).json()
+        await admin.post(f"/consumers/{made['id']}/key-auth", json={"key": f"secret of {stage.slug}"})
+    status, output = await run(settings, "adopt", "--output", str(tmp_path / "theirs.json"))
+    assert status == 2
+    assert f"  ~ consumers sub_{stage.subscription.id} {made['id']}  is replaced, in the way of " in output
+    assert "goes with it" in output
+    assert "secret of" not in output
+    kept = json.loads((tmp_path / "theirs.json").read_text())
+    assert (kept["consumers"], kept["key-auths"][0]["key"]) == ([made], f"secret of {stage.slug}")
+    assert (tmp_path / "theirs.json").stat().st_mode & 0o777 == 0o600
+    status, output = await run(settings, "adopt", "--confirm", "0" * 16)
+    assert (status, "Something else is in the way" in output) == (1, True)
+    mark = re.findall(r"--confirm (\w+)", (await run(settings, "adopt"))[1])[0]
+    status, output = await run(settings, "adopt", "--confirm", mark)
+    assert (status, output.splitlines()[-1]) == (0, "applied")
+    assert (await stage.call()).status_code == 200
+    assert await run(settings, "adopt") == (0, "Nothing is in the way.\n")
 
 
 async def test_export_writes_a_deck_file(stage: Stage, settings: Settings, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -17,17 +18,20 @@ from kong_sync.api.schemas import DiffOut, DriftOut
 from kong_sync.clients.errors import KongRejected, KongUnavailable
 from kong_sync.clients.front_door_file import read_front_door
 from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.adoption import Adoption
 from kong_sync.domain.diff import Change
-from kong_sync.domain.display import Line, Tone, show_changes, show_drift
+from kong_sync.domain.display import Line, Tone, show_adoption, show_changes, show_drift
 from kong_sync.domain.drift import Drift
-from kong_sync.domain.errors import FrontDoorInvalid, OwnerFailed
+from kong_sync.domain.errors import AdoptionChanged, FrontDoorInvalid, OwnerFailed
 from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.settings import Settings
+from kong_sync.usecases.adopt import adopt as take_over
 from kong_sync.usecases.ask_owners import ask_owners
 from kong_sync.usecases.bootstrap import bootstrap as put_front_door
 from kong_sync.usecases.export_state import export_state
 from kong_sync.usecases.find_drift import find_drift
+from kong_sync.usecases.plan_adoption import plan_adoption
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 
@@ -106,12 +110,49 @@ def apply(*, confirm_deletes: ConfirmDeletes = False) -> None:
         return await reconcile(db, gateway, clock=SystemClock(), stop=stop, confirm_deletes=confirm_deletes)
 
     report = _run(work)
-    _print_plan(report.plan)
-    for owner, reason in report.failures.items():
-        typer.secho(f"! {owner.concern} {owner.id}: {reason}", fg=typer.colors.RED)
-    typer.echo(f"{report.outcome}{f': {report.error}' if report.error else ''}")
+    _tell_pass(report)
     settled = {Outcome.EQUAL: _EQUAL, Outcome.APPLIED: _EQUAL, Outcome.PARTLY: _DIFFERS}
     raise typer.Exit(settled.get(report.outcome, _FAILED))
+
+
+@app.command()
+def adopt(
+    *,
+    confirm: Annotated[
+        str | None, typer.Option(metavar="MARK", help="Take over what was shown under this mark.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="What would go, as Kong lists it, secrets and all.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Print what stands where ours belongs, and with --confirm put ours in its place.
+
+    Exit status: 0 nothing is in the way (any more), 2 something is, 1 the gateway does not answer.
+    """
+
+    async def look(db: Database, gateway: Gateway) -> Adoption:
+        return await plan_adoption(db, gateway, now=SystemClock().now())
+
+    async def take(db: Database, gateway: Gateway) -> PassReport:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, stop.set)
+        return await take_over(db, gateway, clock=SystemClock(), stop=stop, confirmed=confirm or "")
+
+    found = _run(look)
+    _print(show_adoption(found))
+    if output is not None:
+        output.touch(mode=0o600)
+        output.chmod(0o600)
+        output.write_text(json.dumps(found.whole, indent=2), encoding="utf-8")
+    if not found.obstacles:
+        typer.echo("Nothing is in the way.")
+    elif confirm is None:
+        typer.echo(f"{len(found.removals)} removals make room; --confirm {found.mark} makes them.")
+    else:
+        report = _run(take)
+        _tell_pass(report)
+        found = _run(look)
+    raise typer.Exit(_DIFFERS if found.obstacles else _EQUAL)
 
 
 @app.command()
@@ -185,9 +226,16 @@ def _run(work: Callable[[Database, Gateway], Awaitable[T]], settings: Settings |
 
     try:
         return asyncio.run(body())
-    except (KongRejected, KongUnavailable, FrontDoorInvalid) as error:
+    except (KongRejected, KongUnavailable, FrontDoorInvalid, AdoptionChanged) as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         raise typer.Exit(_FAILED) from error
+
+
+def _tell_pass(report: PassReport) -> None:
+    _print_plan(report.plan)
+    for owner, reason in report.failures.items():
+        typer.secho(f"! {owner.concern} {owner.id}: {reason}", fg=typer.colors.RED)
+    typer.echo(f"{report.outcome}{f': {report.error}' if report.error else ''}")
 
 
 def _print_plan(plan: Plan) -> None:

@@ -81,7 +81,11 @@ class KongAdmin:
 
     async def delete(self, entity: Entity) -> None:
         """`entity` does not stand in Kong."""
-        await self._call("DELETE", _address(entity))
+        try:
+            await self._call("DELETE", _address(entity))
+        except KongRejected as error:
+            if error.status != 404:  # with what it hung on, it is gone as well
+                raise
 
     async def close(self) -> None:
         """All connections are closed."""

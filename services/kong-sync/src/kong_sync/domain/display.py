@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
+from kong_sync.domain.adoption import Adoption
 from kong_sync.domain.diff import Action, Change
 from kong_sync.domain.difference import Difference, differences_of
 from kong_sync.domain.drift import Drift, DriftKind
@@ -67,6 +68,24 @@ def show_drift(drifted: Sequence[Drift]) -> Iterator[Line]:
             sign, tone = _OF_DRIFT[drift.kind]
             yield Line(tone, f"  {sign} {_entity(drift.entity)}  {drift.kind}")
             yield from _fields(drift.differences, tone)
+
+
+def show_adoption(adoption: Adoption) -> Iterator[Line]:
+    """What is in the way of whom, and what goes with it."""
+    in_the_way = {one.theirs.key for one in adoption.obstacles}
+    going = {change.entity.key for change in adoption.removals}
+    for owner, group in groupby(adoption.obstacles, lambda one: one.ours.owner):
+        yield _heading(owner, {})
+        for one in group:
+            stays = one.theirs.key not in going
+            tone, what = (
+                (Tone.FOREIGN, "is another marketplace's") if stays else (Tone.CHANGED, "is replaced")
+            )
+            yield Line(tone, f"  ~ {_entity(one.theirs)}  {what}, in the way of {one.ours.id}")
+            yield from _fields(one.differences, tone)
+        for change in adoption.removals:
+            if change.entity.owner == owner and change.entity.key not in in_the_way:
+                yield Line(Tone.REMOVED, f"  - {_entity(change.entity)}  goes with it")
 
 
 def _place(entity: Entity) -> tuple[str, str]:

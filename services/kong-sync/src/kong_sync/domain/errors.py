@@ -23,6 +23,12 @@ class ReconcileBusy(Conflict):
     code = "RECONCILE_BUSY"
 
 
+class AdoptionChanged(Conflict):
+    """What is in our way is not what the operator has seen and confirmed."""
+
+    code = "ADOPTION_CHANGED"
+
+
 class FrontDoorInvalid(Exception):
     """gateway/kong.yml cannot be applied: the message says why."""
 

@@ -19,10 +19,14 @@ _REPEATING = frozenset({Outcome.PARTLY, Outcome.UNAVAILABLE})
 
 
 class Trigger(StrEnum):
-    """What made the pass: something became due, or all of Kong was compared (by the timer or an operator's word)."""
+    """What made the pass: something became due, or all of Kong was compared (by the timer or an operator's word).
+
+    Or an operator let us take over what stood in our way: its changes are what was removed.
+    """
 
     CHANGE = "change"
     SWEEP = "sweep"
+    ADOPTION = "adoption"
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,14 +126,8 @@ class Batch:
 
 async def _write_change(gateway: Gateway, change: Change) -> None:
     """`change` is in Kong."""
-    if change.action is not Action.DELETE:
-        await gateway.admin.put(change.entity)
-        return
-    try:
-        await gateway.admin.delete(change.entity)
-    except KongRejected as error:
-        if error.status != 404:  # with what it hung on, it is gone as well
-            raise
+    write = gateway.admin.delete if change.action is Action.DELETE else gateway.admin.put
+    await write(change.entity)
 
 
 def _first(errors: BaseExceptionGroup[KongUnavailable]) -> KongUnavailable:
