@@ -20,6 +20,7 @@ from tests.metering.factories import NAMESPACE
 
 TOPIC = "gateway.requests.v1"
 CLUSTER = "cluster-1"
+COUNTRIES = {"198.51.100.1": "DE", "198.51.100.2": "FR"}
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 MONTHS = [date(2026, month, 1) for month in (9, 10, 11, 12)]
 
@@ -75,7 +76,7 @@ class Recorder:
 
 
 def enveloped(entries: Sequence[dict[str, Any]]) -> bytes:
-    parsed = parse(json.dumps(list(entries)).encode(), namespace=NAMESPACE)
+    parsed = parse(json.dumps(list(entries)).encode(), namespace=NAMESPACE, country_of=COUNTRIES.get)
     assert not parsed.rejected
     return envelope([entry for _, entry in parsed.entries])
 

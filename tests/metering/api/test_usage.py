@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
@@ -35,7 +37,9 @@ from tests.support.tokens import TokenMaker
 OTHER_SUBSCRIPTION = "01930000-0000-7000-8000-0000000000f3"
 OTHER_PROVIDER = "01930000-0000-7000-8000-0000000000f1"
 OTHER_API = "01930000-0000-7000-8000-0000000000f2"
-READS = ["summary", "timeseries", "endpoints", "requests", "quota"]
+READS = [
+    "summary", "timeseries", "endpoints", "requests", "quota", "breakdown?by=consumer", "status-classes", "errors",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -62,7 +66,15 @@ async def recorded(worker_db: Database) -> None:
         an_entry(4, status=429, source="kong"), an_entry(5, path="/acme/pay/v1/elsewhere"), an_entry(6, mode="test"),
     )  # fmt: skip
     await recorder.record(
-        an_entry(7, subscription=OTHER_SUBSCRIPTION, org=OTHER_ORG, provider=OTHER_PROVIDER, api=OTHER_API)
+        an_entry(
+            7,
+            subscription=OTHER_SUBSCRIPTION,
+            org=OTHER_ORG,
+            provider=OTHER_PROVIDER,
+            api=OTHER_API,
+            status=404,
+            client_ip="198.51.100.2",
+        )
     )
     await recorder.watermark(NOW)
 
@@ -72,7 +84,8 @@ def as_member(tokens: TokenMaker, organisation: str, **more: Any) -> dict[str, s
 
 
 async def get(client: AsyncClient, what: str, headers: dict[str, str], **params: Any) -> Any:
-    answer = await client.get(f"/v1/usage/{what}", headers=headers, params=params)
+    path, _, query = what.partition("?")
+    answer = await client.get(f"/v1/usage/{path}", headers=headers, params=params | dict(parse_qsl(query)))
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -139,7 +152,7 @@ async def test_others_see_nothing_whatever_they_ask_for(client: AsyncClient, tok
         for what in READS:
             asked = {k: v for k, v in params.items() if what != "quota" or k == "subscription_id"}
             found = await get(client, what, stranger, **asked)
-            assert sum(i.get("calls", 1) for i in found.get("items", [found])) == 0
+            assert sum(i.get("calls", 1) for i in found.get("items", [found])) == 0, what
 
 
 @pytest.mark.usefixtures("recorded")
@@ -148,6 +161,9 @@ async def test_the_database_itself_hides_others_rows_from_queries_without_a_wher
         "api_requests_log",
         "usage_records_hourly",
         "usage_records_daily",
+        "usage_subscription_hourly",
+        "usage_country_daily",
+        "usage_errors_daily",
         "subscription_day",
         "quota_usage",
         "subscription",
@@ -190,6 +206,142 @@ async def test_endpoints_are_named_by_their_templates(client: AsyncClient, token
         ("GET", "/things/{id}", 4, 6),
         (None, None, 1, 1),
     ]
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_usage_is_broken_down_and_the_shares_are_of_all_calls(
+    client: AsyncClient, tokens: TokenMaker
+) -> None:
+    provider = as_member(tokens, PROVIDER_ORG)
+    wanted = {
+        "api": ("api_id", API, 5), "endpoint": ("endpoint_id", ENDPOINT, 4), "version": ("version_id", VERSION, 5),
+        "subscription": ("subscription_id", SUBSCRIPTION, 5), "key": ("key_id", KEY, 5),
+        "consumer": ("consumer_org", CONSUMER_ORG, 5), "provider": ("provider_org", PROVIDER_ORG, 5),
+    }  # fmt: skip
+    for by, (column, value, calls) in wanted.items():
+        items = (await get(client, "breakdown", provider, by=by, side="provider"))["items"]
+        assert (items[0][column], items[0]["calls"], items[0]["share"]) == (value, calls, calls / 5), by
+        assert items[0]["latency_ms_p99"] == 9
+    assert (await get(client, "breakdown", provider, by="version"))["items"][0]["name"] == "v1"
+    assert (await get(client, "breakdown", provider, by="endpoint"))["items"][0]["path"] == "/things/{id}"
+    assert len((await get(client, "breakdown", provider, by="endpoint", limit=1))["items"]) == 1
+
+
+async def test_countries_are_ranked_where_they_are_known(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    await recorder.record(
+        an_entry(1, client_ip="198.51.100.1"),
+        an_entry(2, client_ip="198.51.100.1"),
+        an_entry(3, client_ip="198.51.100.2", status=500),
+        an_entry(4),
+    )
+    await recorder.record(an_entry(5, client_ip="198.51.100.1", at=minutes_ago(2_000)))
+    consumer = as_member(tokens, CONSUMER_ORG)
+    items = (await get(client, "breakdown", consumer, by="country"))["items"]
+    assert [(i["country"], i["calls"], i["errors_5xx"], i["share"]) for i in items] == [
+        ("DE", 3, 0, 0.6),
+        ("FR", 1, 1, 0.2),
+    ]
+    today = {"from": "2026-11-15T03:00:00Z", "to": "2026-11-15T04:00:00Z"}  # a range means its whole days
+    assert (await get(client, "breakdown", consumer, by="country", **today))["items"][0]["calls"] == 2
+    params = {"by": "country", "key_id": KEY}
+    answer = await client.get("/v1/usage/breakdown", headers=consumer, params=params)
+    assert (answer.status_code, answer.json()["code"]) == (422, "RANGE_INVALID")
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_every_call_is_of_one_status_class(client: AsyncClient, tokens: TokenMaker) -> None:
+    items = (await get(client, "status-classes", as_member(tokens, CONSUMER_ORG)))["items"]
+    assert {i["status_class"]: (i["calls"], i["share"]) for i in items} == {
+        "succeeded": (2, 0.4), "errors_4xx": (1, 0.2), "errors_5xx": (1, 0.2), "rejected_rate_limited": (1, 0.2),
+        "rejected_forbidden": (0, 0), "rejected_unauthorized": (0, 0),
+    }  # fmt: skip
+
+
+async def test_errors_are_counted_by_endpoint_and_status_with_the_newest_examples(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    for number in range(7):
+        await recorder.record(
+            an_entry(number, at=minutes_ago(60 - number), status=404), an_entry(100 + number)
+        )
+    await recorder.record(an_entry(50, status=503, source="gateway", at=minutes_ago(2_000)))
+    consumer = as_member(tokens, CONSUMER_ORG)
+    often, once = (await get(client, "errors", consumer))["items"]
+    assert (often["status"], often["source"], often["calls"]) == (404, "upstream", 7)
+    assert often["examples"] == [request_id(n) for n in (6, 5, 4, 3, 2)]
+    assert often["last_at"] == "2026-11-15T11:06:00Z"
+    assert (once["status"], once["source"], once["examples"]) == (503, "gateway", [request_id(50)])
+    today = {"from": "2026-11-15T00:00:00Z"}
+    assert [i["status"] for i in (await get(client, "errors", consumer, **today))["items"]] == [404]
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_a_range_is_compared_with_the_one_before(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    await recorder.record(*(an_entry(20 + n, at=minutes_ago(1_500)) for n in range(10)))
+    summary = await get(client, "summary", as_member(tokens, CONSUMER_ORG), period="24h", compare=True)
+    assert (summary["calls"], summary["previous"]["calls"]) == (5, 10)
+    assert summary["previous"]["start"] == "2026-11-13T12:00:00Z"
+    assert summary["previous"]["changes"]["calls"] == -0.5
+    assert summary["previous"]["changes"]["errors_5xx"] is None
+    assert (await get(client, "summary", as_member(tokens, CONSUMER_ORG)))["previous"] is None
+
+
+async def test_days_and_months_are_those_of_the_time_zone_asked_for(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    at = [datetime(2026, 10, 24, 22, 30, tzinfo=UTC), datetime(2026, 10, 25, 22, 30, tzinfo=UTC),
+          datetime(2026, 10, 25, 23, 0, tzinfo=UTC), datetime(2026, 10, 31, 23, 30, tzinfo=UTC)]  # fmt: skip
+    await recorder.record(*(an_entry(n, at=moment) for n, moment in enumerate(at)))
+    consumer = as_member(tokens, CONSUMER_ORG)
+    span = {"from": "2026-10-24T22:00:00Z", "to": "2026-10-26T23:00:00Z", "tz": "Europe/Berlin"}
+    for more in ({}, {"key_id": KEY}):  # from the hours of subscriptions, and from those of keys
+        items = (await get(client, "timeseries", consumer, granularity="day", **span, **more))["items"]
+        assert [(i["start"], i["calls"]) for i in items] == [
+            ("2026-10-24T22:00:00Z", 2),  # the day of 25 hours
+            ("2026-10-25T23:00:00Z", 1),
+        ]
+    span = {"from": "2026-10-01T00:00:00Z", "tz": "Europe/Berlin"}
+    items = (await get(client, "timeseries", consumer, granularity="month", **span))["items"]
+    assert [(i["start"], i["calls"]) for i in items] == [
+        ("2026-09-30T22:00:00Z", 3),
+        ("2026-10-31T23:00:00Z", 1),
+    ]
+    assert (await get(client, "summary", consumer, tz="Europe/Berlin"))[
+        "calls"
+    ] == 1  # this month began there
+    for unknown in ("Europe/Atlantis", "../etc/passwd", "Europe", "/etc/localtime", ""):
+        answer = await client.get("/v1/usage/summary", headers=consumer, params={"tz": unknown})
+        assert (answer.status_code, answer.json()["code"]) == (422, "RANGE_INVALID"), unknown
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_requests_can_be_narrowed_down(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    recorder = await Recorder(worker_db).begin()
+    await recorder.record(
+        an_entry(30, method="POST", latencies={"request": 900, "proxy": 3, "kong": 6}),
+        an_entry(31, consumer=False, status=401, source="gateway"),
+    )
+    provider = as_member(tokens, PROVIDER_ORG)
+    wanted = [
+        ("method", "POST", [30]), ("slower_than_ms", "899", [30]), ("status", "401", [31]), ("status", "5xx", [3]),
+        ("status", "2xx", [30, 5, 1]), ("endpoint_id", ENDPOINT, [31, 4, 3, 1, 2]),
+        ("version_id", VERSION, [31, 30, 5, 4, 3, 1, 2]), ("key_id", KEY, [30, 5, 4, 3, 1, 2]),
+    ]  # fmt: skip
+    for name, value, numbers in wanted:
+        for more in ({}, {"subscription_id": SUBSCRIPTION}):
+            page = await get(client, "requests", provider, **{name: value}, **more)
+            expected = [request_id(n) for n in numbers if not more or n != 31]
+            assert [item["request_id"] for item in page["items"]] == expected, (name, value, more)
 
 
 @pytest.mark.usefixtures("recorded")

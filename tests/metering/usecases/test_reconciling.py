@@ -15,14 +15,18 @@ from tests.metering.recording import Recorder, count, minutes_ago, one
 from tests.support.clock import FixedClock
 
 SUBSCRIPTION_2 = "01930000-0000-7000-8000-0000000000f3"
-TABLES = ["usage_records_hourly", "usage_records_daily", "subscription_day", "quota_usage"]
+TABLES = [
+    "usage_records_hourly", "usage_records_daily", "usage_subscription_hourly", "usage_country_daily",
+    "usage_errors_daily", "subscription_day", "quota_usage",
+]  # fmt: skip
 
 
 @pytest.fixture
 async def recorder(worker_db: Database) -> Recorder:
     recorder = await Recorder(worker_db).begin()
     await recorder.record(
-        an_entry(1), an_entry(2, status=404), an_entry(3, mode="test"), an_entry(4, consumer=False, status=401),
+        an_entry(1, client_ip="198.51.100.1"), an_entry(2, status=404), an_entry(3, mode="test"),
+        an_entry(4, consumer=False, status=401),
         an_entry(5, at=minutes_ago(60 * 24 * 20)), an_entry(6, at=minutes_ago(60 * 24 * 2)),
     )  # fmt: skip
     await recorder.record(an_entry(7, subscription=SUBSCRIPTION_2, org=OTHER_ORG), partition=1)
@@ -61,6 +65,7 @@ async def test_every_day_is_a_window_and_none_is_left_out(worker_db: Database, c
     assert (len(days), days[0], days[-1]) == (61, "2026-10-01", "2026-11-30")
     assert {c.table: (c.compared, len(c.differences)) for c in found} == {
         "usage_records_hourly": (6, 0), "usage_records_daily": (6, 0), "subscription_day": (4, 0),
+        "usage_subscription_hourly": (6, 0), "usage_country_daily": (1, 0), "usage_errors_daily": (2, 0),
         "quota_usage": (3, 0),
     }  # fmt: skip
 

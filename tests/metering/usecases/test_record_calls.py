@@ -14,7 +14,17 @@ from tests.metering.factories import OTHER_ORG, an_entry, request_id
 from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago, one, sums
 
 SUBSCRIPTION_2 = "01930000-0000-7000-8000-0000000000f3"
-STEPS = ["fence", "log", "hours", "days", "subscription days", "quotas", "side tables", "offsets"]
+STEPS = [
+    "fence",
+    "log",
+    "hours",
+    "days",
+    "subscription days",
+    "breakdowns",
+    "quotas",
+    "side tables",
+    "offsets",
+]
 
 
 class Killed(Exception):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel
 
 from metering.domain.latency import percentile
 from metering.domain.rollup import Usage
+from metering.domain.usage import Dimension
 
 
 class IngestOut(BaseModel):
@@ -77,6 +78,23 @@ class SummaryOut(TotalsOut):
     as_of: datetime | None
 
 
+class ComparedOut(TotalsOut):
+    """The equally long range before, and by what share each figure rose since (-0.25 is a quarter less).
+
+    Compared is what has passed of the range, up to now. A change is null where there was nothing before.
+    """
+
+    start: datetime
+    end: datetime
+    changes: dict[str, float | None]
+
+
+class ComparisonOut(SummaryOut):
+    """Usage of a range and, if asked for, of the one before it."""
+
+    previous: ComparedOut | None = None
+
+
 class BucketOut(TotalsOut):
     """One bucket of a time series."""
 
@@ -103,6 +121,70 @@ class EndpointsOut(BaseModel):
     """The most called endpoints first."""
 
     items: list[EndpointUsageOut]
+    as_of: datetime | None
+
+
+class ShareOut(TotalsOut):
+    """What one item of a breakdown came to, and which share of all calls of the range that is."""
+
+    share: float
+    api_id: UUID | None = None
+    subscription_id: UUID | None = None
+    key_id: UUID | None = None
+    endpoint_id: UUID | None = None
+    version_id: UUID | None = None
+    consumer_org: UUID | None = None
+    provider_org: UUID | None = None
+    country: str | None = None
+    method: str | None = None
+    path: str | None = None
+    name: str | None = None
+
+
+class BreakdownOut(BaseModel):
+    """The most called first; of the ids those are set that the breakdown is by (null where calls have none)."""
+
+    by: Dimension
+    items: list[ShareOut]
+    as_of: datetime | None
+
+
+class StatusClassOut(BaseModel):
+    """How many calls were answered so, and which share of all that is."""
+
+    status_class: Literal[
+        "succeeded", "errors_4xx", "errors_5xx", "rejected_rate_limited", "rejected_forbidden",
+        "rejected_unauthorized",
+    ]  # fmt: skip
+    calls: int
+    share: float
+
+
+class StatusClassesOut(BaseModel):
+    """Every class: each call is in exactly one. `succeeded` is below 400, `rejected_*` are the gateway's refusals."""
+
+    items: list[StatusClassOut]
+    as_of: datetime | None
+
+
+class ErrorOut(BaseModel):
+    """How often an endpoint answered a status, and some of the newest request ids that met it."""
+
+    api_id: UUID
+    endpoint_id: UUID | None
+    method: str | None
+    path: str | None
+    status: int
+    source: str
+    calls: int
+    last_at: datetime
+    examples: list[str]
+
+
+class ErrorsOut(BaseModel):
+    """The most frequent errors first, of the UTC days that the range touches."""
+
+    items: list[ErrorOut]
     as_of: datetime | None
 
 

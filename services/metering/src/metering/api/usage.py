@@ -14,16 +14,23 @@ from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
 from common.pagination import Cursor, Limit, decode_cursor, encode_cursor, id_after, not_ours
-from metering.api.ranges import FiltersDep, RangeDep
+from metering.api.ranges import CallFiltersDep, FiltersDep, Range, RangeDep
 from metering.api.schemas import (
+    BreakdownOut,
     BucketOut,
+    ComparedOut,
+    ComparisonOut,
     EndpointsOut,
     EndpointUsageOut,
+    ErrorOut,
+    ErrorsOut,
     QuotaOut,
     QuotasOut,
     RequestOut,
     RequestsOut,
-    SummaryOut,
+    ShareOut,
+    StatusClassesOut,
+    StatusClassOut,
     TimeseriesOut,
 )
 from metering.db import positions, quotas, request_log, usage
@@ -31,7 +38,8 @@ from metering.domain.buckets import Granularity, buckets
 from metering.domain.errors import RangeInvalid
 from metering.domain.lateness import month_of, next_month, start_of
 from metering.domain.quota import state_of
-from metering.domain.rollup import Usage
+from metering.domain.rollup import Usage, changes, share
+from metering.domain.usage import Dimension, Filters
 
 router = APIRouter(tags=["usage"])
 _MOST_BUCKETS = 1_500
@@ -43,25 +51,38 @@ async def _as_of(request: Request, session: AsyncSession) -> datetime | None:
 
 @router.get("/v1/usage/summary", responses=error_responses(RangeInvalid))
 async def get_summary(
-    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction
-) -> SummaryOut:
-    """Totals of a range."""
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, *,
+    compare: Annotated[bool, Query(description="Also answer the equally long range before, and the change.")] = False,
+) -> ComparisonOut:  # fmt: skip
+    """Totals of a range, to the millisecond."""
     found = await usage.summary(session, filters, start=span.start, end=span.end)
-    return SummaryOut.of(found, start=span.start, end=span.end, as_of=await _as_of(request, session))
+    previous = await _previous(session, filters, span) if compare else None
+    return ComparisonOut.of(
+        found, start=span.start, end=span.end, as_of=await _as_of(request, session), previous=previous
+    )
+
+
+async def _previous(session: AsyncSession, filters: Filters, span: Range) -> ComparedOut:
+    start = span.start - (span.until - span.start)
+    before = await usage.summary(session, filters, start=start, end=span.start)
+    now = await usage.summary(session, filters, start=span.start, end=span.until)
+    return ComparedOut.of(before, start=start, end=span.start, changes=changes(before.totals, now.totals))
 
 
 @router.get("/v1/usage/timeseries", responses=error_responses(RangeInvalid))
 async def get_timeseries(
     request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction,
-    granularity: Granularity = Granularity.DAY,
+    granularity: Annotated[
+        Granularity, Query(description="Minutes are counted from single calls: for what is recent.")
+    ] = Granularity.DAY,
 ) -> TimeseriesOut:  # fmt: skip
     """Totals by minute, hour, day or month; the range is widened to whole buckets."""
-    starts = buckets(span.start, span.end, granularity=granularity, most=_MOST_BUCKETS)
+    starts = buckets(span.start, span.end, granularity=granularity, most=_MOST_BUCKETS, zone=span.zone)
     if starts is None:
         raise RangeInvalid(
             f"That is more than {_MOST_BUCKETS} buckets: ask for a shorter range.", field="from"
         )
-    found = await usage.series(session, filters, granularity=granularity, start=starts[0], end=starts[-1])
+    found = await usage.series(session, filters, granularity=granularity, starts=starts, zone=span.zone)
     items = [BucketOut.of(found.get(start, Usage()), start=start) for start in starts[:-1]]
     return TimeseriesOut(items=items, as_of=await _as_of(request, session))
 
@@ -71,21 +92,68 @@ async def get_endpoints(
     request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20
 ) -> EndpointsOut:
     """Totals by endpoint, the most called first."""
-    rows = await usage.by_endpoint(session, filters, start=span.start, end=span.end, limit=limit)
+    rows = await usage.breakdown(
+        session, filters, by=Dimension.ENDPOINT, start=span.start, end=span.end, limit=limit
+    )
     items = [EndpointUsageOut.of(found, **endpoint) for endpoint, found in rows]
     return EndpointsOut(items=items, as_of=await _as_of(request, session))
 
 
+@router.get("/v1/usage/breakdown", responses=error_responses(RangeInvalid))
+async def get_breakdown(
+    request: Request, *, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction,
+    by: Annotated[Dimension, Query(description="What tells the items apart; `consumer` ranks a provider's customers.")],
+    limit: Limit = 20,
+) -> BreakdownOut:  # fmt: skip
+    """Totals by API, endpoint, version, subscription, key, consumer, provider or country, the most called first.
+
+    Countries are known where the gateway's operator has configured a file to look them up in, and are counted by whole
+    UTC days. They cannot be narrowed down to a key, an endpoint or a version.
+    """
+    if by is Dimension.COUNTRY and not filters.of_whole_subscriptions:
+        raise RangeInvalid(
+            "Countries are counted by subscription: leave out key_id, endpoint_id and version_id.", field="by"
+        )
+    rows = await usage.breakdown(session, filters, by=by, start=span.start, end=span.end, limit=limit)
+    calls = (await usage.summary(session, filters, start=span.start, end=span.end)).totals.calls
+    items = [ShareOut.of(found, **ids, share=share(found.totals.calls, calls)) for ids, found in rows]
+    return BreakdownOut(by=by, items=items, as_of=await _as_of(request, session))
+
+
+@router.get("/v1/usage/status-classes", responses=error_responses(RangeInvalid))
+async def get_status_classes(
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction
+) -> StatusClassesOut:
+    """Calls by how they were answered."""
+    totals = (await usage.summary(session, filters, start=span.start, end=span.end)).totals
+    items = [
+        StatusClassOut.model_validate(
+            {"status_class": name, "calls": calls, "share": share(calls, totals.calls)}
+        )
+        for name, calls in totals.by_class().items()
+    ]
+    return StatusClassesOut(items=items, as_of=await _as_of(request, session))
+
+
+@router.get("/v1/usage/errors", responses=error_responses(RangeInvalid))
+async def get_errors(
+    request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20
+) -> ErrorsOut:
+    """What was answered 400 or above by endpoint and status, with request ids to look at."""
+    rows = await usage.errors(session, filters, start=span.start, end=span.end, limit=limit)
+    items = [ErrorOut.model_validate(row) for row in rows]
+    return ErrorsOut(items=items, as_of=await _as_of(request, session))
+
+
 @router.get("/v1/usage/requests", responses=error_responses(RangeInvalid))
 async def list_requests(
-    request: Request, *, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20,
-    cursor: Cursor = None,
-    status: Annotated[str | None, Query(pattern="^([1-9][0-9]{2}|[1-5]xx)$", description="429 or 4xx.")] = None,
+    request: Request, *, _: Member, filters: FiltersDep, calls: CallFiltersDep, span: RangeDep, session: Transaction,
+    limit: Limit = 20, cursor: Cursor = None,
 ) -> RequestsOut:  # fmt: skip
     """Single calls, the newest first."""
     after = _after(cursor) if cursor else None
     rows = await request_log.list_requests(
-        session, filters, start=span.start, end=span.end, status=status, after=after, limit=limit + 1
+        session, filters, calls, start=span.start, end=span.end, after=after, limit=limit + 1
     )
     items = [RequestOut.model_validate(row) for row in rows[:limit]]
     more = len(rows) > limit

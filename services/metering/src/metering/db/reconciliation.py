@@ -14,10 +14,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS
+from metering.db.totals import HISTOGRAM, RAW_HISTOGRAM, RAW_TOTALS
 from metering.domain.latency import UPPER_MS, from_digits
 from metering.domain.lateness import next_month, start_of
-from metering.domain.rollup import TOTALS, BucketKey
+from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
 
 _MOST_DIFFERENCES = 1_000
 _LIVE = (
@@ -51,6 +51,7 @@ class _Rollup:
     bucket: str
     keys: tuple[str, ...]
     only: str
+    totals: tuple[str, ...] = TOTALS
     latencies: bool = True
 
 
@@ -69,6 +70,29 @@ _ROLLUPS = (
         "(started_at AT TIME ZONE 'UTC')::date",
         ("subscription_id", "plan_version_id"),
         _LIVE,
+        latencies=False,
+    ),
+    _Rollup(
+        "usage_subscription_hourly",
+        "hour_start",
+        "date_trunc('hour', started_at, 'UTC')",
+        SubscriptionKey._fields,
+        "true",
+    ),
+    _Rollup(
+        "usage_country_daily",
+        "day",
+        "(started_at AT TIME ZONE 'UTC')::date",
+        CountryKey._fields,
+        "country IS NOT NULL",
+    ),
+    _Rollup(
+        "usage_errors_daily",
+        "day",
+        "(started_at AT TIME ZONE 'UTC')::date",
+        ErrorKey._fields,
+        "status >= 400",
+        ("calls",),
         latencies=False,
     ),
 )
@@ -122,7 +146,8 @@ class Night:
 def _statement(rollup: _Rollup) -> str:
     """Raw rows and stored rows in one heap, summed by key: what differs has two sums. GROUP BY puts NULLs together."""
     keys = ", ".join(rollup.keys)
-    totals, raw, stored = TOTALS, RAW_COLUMNS, ROLLUP_COLUMNS
+    totals, stored = rollup.totals, ", ".join(rollup.totals)
+    raw = ", ".join(f"{RAW_TOTALS[name]} AS {name}" for name in totals)
     if rollup.latencies:
         totals, raw, stored = (*totals, HISTOGRAM), f"{raw}, {RAW_HISTOGRAM}", f"{stored}, {HISTOGRAM}"
     sums = ", ".join(
@@ -166,7 +191,7 @@ def _difference(rollup: _Rollup, row: Any) -> Difference:
         {key: None if row[key] is None else str(row[key]) for key in rollup.keys},
         {
             t: (int(row[f"raw_{t}"]), int(row[f"stored_{t}"]))
-            for t in TOTALS
+            for t in rollup.totals
             if row[f"raw_{t}"] != row[f"stored_{t}"]
         }
         | (_latencies(row) if rollup.latencies else {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -12,7 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.domain.call import Call
-from metering.domain.usage import Filters
+from metering.domain.usage import CallFilters, Filters
+from metering.domain.windows import floor_day
 
 _COLUMNS = Call.__struct_fields__
 _NAMES = ", ".join(_COLUMNS)
@@ -54,25 +55,46 @@ async def _driver_connection(session: AsyncSession) -> asyncpg.Connection:
     return raw.driver_connection
 
 
+# A page of all subscriptions is made of a page of each: the index is by subscription, and the rollups know which.
+_PAGE = """
+    WITH called AS (
+        SELECT DISTINCT subscription_id FROM usage_records_daily
+        WHERE day >= :first_day AND day < :last_day AND {dimensions})
+    SELECT {names} FROM (
+        SELECT page.* FROM called AS c CROSS JOIN LATERAL (
+            SELECT {names} FROM api_requests_log
+            WHERE subscription_id = c.subscription_id AND {where} ORDER BY started_at DESC, request_id DESC LIMIT :limit
+        ) AS page
+        UNION ALL (
+            SELECT {names} FROM api_requests_log
+            WHERE subscription_id IS NULL AND EXISTS (SELECT FROM called WHERE subscription_id IS NULL) AND {where}
+            ORDER BY started_at DESC, request_id DESC LIMIT :limit)
+    ) AS pages ORDER BY started_at DESC, request_id DESC LIMIT :limit"""
+
+
 async def list_requests(
-    session: AsyncSession, filters: Filters, *, start: datetime, end: datetime, status: str | None,
+    session: AsyncSession, filters: Filters, calls: CallFilters, *, start: datetime, end: datetime,
     after: tuple[datetime, str] | None, limit: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Calls of [start, end), newest first; a keyset page, so the last one costs what the first does.
-
-    `status` is one status ("429") or a class ("4xx").
-    """
-    conditions = ["started_at >= :start", "started_at < :end", *filters.conditions()]
-    parameters: dict[str, Any] = {"start": start, "end": end, "limit": limit, **filters.parameters()}
-    if status is not None:
-        low = int(status[0]) * 100 if status.endswith("xx") else int(status)
-        conditions.append("status BETWEEN :low AND :high")
-        parameters |= {"low": low, "high": low + 99 if status.endswith("xx") else low}
+    """Calls of [start, end), newest first; a keyset page, so the last one costs what the first does."""
+    conditions = ["started_at >= :start", "started_at < :end", *filters.conditions(), *calls.conditions()]
+    parameters: dict[str, Any] = {
+        "start": start, "end": end, "limit": limit, **filters.parameters(), **calls.parameters()
+    }  # fmt: skip
     if after is not None:
         conditions.append("(started_at, request_id) < (:after_at, :after_id)")
         parameters |= {"after_at": after[0], "after_id": after[1]}
-    query = text(
-        f"SELECT {_NAMES} FROM api_requests_log WHERE {' AND '.join(conditions)}"
-        " ORDER BY started_at DESC, request_id DESC LIMIT :limit"
-    )
-    return [dict(row) for row in (await session.execute(query, parameters)).mappings()]
+    where = " AND ".join(conditions)
+    if filters.subscription_id is None:
+        newest = min(end, after[0]) if after else end
+        parameters |= {
+            "first_day": floor_day(start).date(),
+            "last_day": floor_day(newest).date() + timedelta(days=1),
+        }
+        query = _PAGE.format(names=_NAMES, where=where, dimensions=" AND ".join(filters.conditions()))
+    else:
+        query = (
+            f"SELECT {_NAMES} FROM api_requests_log WHERE {where}"
+            " ORDER BY started_at DESC, request_id DESC LIMIT :limit"
+        )
+    return [dict(row) for row in (await session.execute(text(query), parameters)).mappings()]

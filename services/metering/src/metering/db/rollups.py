@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,21 +17,26 @@ from metering.domain.rollup import (
     TOTALS,
     Bucket,
     BucketKey,
+    CountryKey,
     Daily,
+    ErrorDay,
+    ErrorKey,
     Hourly,
     SubscriptionDay,
     SubscriptionDayKey,
+    SubscriptionKey,
     Totals,
 )
 
-_DIMENSIONS = BucketKey._fields
 _PARTIES = ("consumer_org", "provider_org")
 
 
-def _add(table: str, *, time: str, time_type: str) -> TextClause:
-    types = {time: time_type, "is_test": "boolean"}
+def _add(
+    table: str, *, time: str, time_type: str, dimensions: tuple[str, ...] = BucketKey._fields
+) -> TextClause:
+    types = {time: time_type, "is_test": "boolean", "country": "text"}
     types |= dict.fromkeys(TOTALS, "bigint")
-    columns = (time, *_DIMENSIONS, *_PARTIES, *TOTALS)
+    columns = (time, *dimensions, *_PARTIES, *TOTALS)
     arrays = ", ".join(f"CAST(:{name} AS {types.get(name, 'uuid')}[])" for name in columns)
     # As text: the driver would write a Decimal digit by digit.
     arrays += f", CAST(CAST(:{HISTOGRAM} AS text[]) AS numeric[])"
@@ -39,12 +44,37 @@ def _add(table: str, *, time: str, time_type: str) -> TextClause:
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*TOTALS, HISTOGRAM))
     return text(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
-        f" ON CONFLICT ({', '.join((time, *_DIMENSIONS))}) DO UPDATE SET {sums}"
+        f" ON CONFLICT ({', '.join((time, *dimensions))}) DO UPDATE SET {sums}"
     )
 
 
 _ADD_HOURS = _add("usage_records_hourly", time="hour_start", time_type="timestamptz")
 _ADD_DAYS = _add("usage_records_daily", time="day", time_type="date")
+_ADD_SUBSCRIPTION_HOURS = _add(
+    "usage_subscription_hourly",
+    time="hour_start",
+    time_type="timestamptz",
+    dimensions=SubscriptionKey._fields,
+)
+_ADD_COUNTRIES = _add("usage_country_daily", time="day", time_type="date", dimensions=CountryKey._fields)
+
+_ERROR_TYPES = {
+    "day": "date", "is_test": "boolean", "status": "smallint", "source": "text", "calls": "bigint",
+    "last_at": "timestamptz", "example": "text",
+}  # fmt: skip
+_ERROR_KEYS = ("day", *ErrorKey._fields)
+_ERROR_VALUES = (*_PARTIES, "calls", "last_at", "example")
+_EXAMPLES_KEPT = 5
+_ADD_ERRORS = text(
+    f"INSERT INTO usage_errors_daily AS t ({', '.join((*_ERROR_KEYS, *_ERROR_VALUES[:-1]))}, examples)"
+    f" SELECT {', '.join((*_ERROR_KEYS, *_ERROR_VALUES[:-1]))}, ARRAY[example] FROM unnest("
+    + ", ".join(
+        f"CAST(:{name} AS {_ERROR_TYPES.get(name, 'uuid')}[])" for name in (*_ERROR_KEYS, *_ERROR_VALUES)
+    )
+    + f") AS r ({', '.join((*_ERROR_KEYS, *_ERROR_VALUES))}) ON CONFLICT ({', '.join(_ERROR_KEYS)}) DO UPDATE SET"
+    " calls = t.calls + excluded.calls, last_at = greatest(t.last_at, excluded.last_at),"
+    f" examples = (excluded.examples || t.examples)[1:{_EXAMPLES_KEPT}]"
+)
 
 _DAY_COLUMNS = (
     "subscription_id",
@@ -75,14 +105,39 @@ async def add_days(session: AsyncSession, days: Daily) -> None:
     await _add_buckets(session, _ADD_DAYS, "day", days)
 
 
+async def add_subscription_hours(
+    session: AsyncSession, hours: Mapping[tuple[datetime, SubscriptionKey], Bucket]
+) -> None:
+    """Add the counts to the subscriptions' hours, in one order of locks."""
+    await _add_buckets(session, _ADD_SUBSCRIPTION_HOURS, "hour_start", hours)
+
+
+async def add_countries(session: AsyncSession, days: Mapping[tuple[date, CountryKey], Bucket]) -> None:
+    """Add the counts to the countries' days, in one order of locks."""
+    await _add_buckets(session, _ADD_COUNTRIES, "day", days)
+
+
+async def add_errors(session: AsyncSession, days: Mapping[tuple[date, ErrorKey], ErrorDay]) -> None:
+    """Add the counts to the errors' days; the newest call of each is the first of its few examples."""
+    if not days:
+        return
+    rows = sorted(days.items(), key=lambda item: (item[0][0], item[0][1].order))
+    parameters: dict[str, list[Any]] = {"day": [day for (day, _), _ in rows]}
+    for position, name in enumerate(ErrorKey._fields):
+        parameters[name] = [key[position] for (_, key), _ in rows]
+    for name in _ERROR_VALUES:
+        parameters[name] = [getattr(error, name) for _, error in rows]
+    await session.execute(_ADD_ERRORS, parameters)
+
+
 async def _add_buckets(
-    session: AsyncSession, statement: TextClause, time: str, buckets: Mapping[tuple[Any, BucketKey], Bucket]
+    session: AsyncSession, statement: TextClause, time: str, buckets: Mapping[tuple[Any, Any], Bucket]
 ) -> None:
     if not buckets:
         return
     rows = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1].order))
     parameters: dict[str, list[Any]] = {time: [moment for (moment, _), _ in rows]}
-    for position, name in enumerate(_DIMENSIONS):
+    for position, name in enumerate(rows[0][0][1]._fields):
         parameters[name] = [key[position] for (_, key), _ in rows]
     for name in _PARTIES:
         parameters[name] = [getattr(bucket, name) for _, bucket in rows]

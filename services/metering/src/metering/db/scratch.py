@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from metering.db.tables import api_requests_log
 from metering.domain.call import Call
 from metering.domain.lateness import start_of
-from metering.domain.rollup import BucketKey
+from metering.domain.rollup import BucketKey, CountryKey, ErrorKey, SubscriptionKey
 
 _MOST_NAMED = 1_000
 _READ_AT_ONCE = 20_000
@@ -37,11 +37,14 @@ class _Rebuilt:
 _TABLES = (
     _Rebuilt("usage_records_hourly", "hour_start", ("hour_start", *BucketKey._fields)),
     _Rebuilt("usage_records_daily", "day", ("day", *BucketKey._fields)),
+    _Rebuilt("usage_subscription_hourly", "hour_start", ("hour_start", *SubscriptionKey._fields)),
+    _Rebuilt("usage_country_daily", "day", ("day", *CountryKey._fields)),
+    _Rebuilt("usage_errors_daily", "day", ("day", *ErrorKey._fields)),
     _Rebuilt("subscription_day", "day", ("subscription_id", "plan_version_id", "day")),
     _Rebuilt("quota_usage", "month", ("consumer_org", "api_id", "month"), "units <> 0"),
 )
-# How often a row was written and published is no matter of the calls.
-_ASIDE = "ARRAY['id', 'version', 'published_version']"
+# How often a row was written and published is no matter of the calls; which of them are examples, of the batches.
+_ASIDE = "ARRAY['id', 'version', 'published_version', 'examples']"
 _COLUMNS = ", ".join(
     f"{name}::text" if isinstance(api_requests_log.c[name].type, Uuid) else name
     for name in Call.__struct_fields__

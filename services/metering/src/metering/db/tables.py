@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -76,6 +77,9 @@ api_requests_log = Table(
     # Time first: new rows go to the index's end. By id first they would go everywhere, which costs a third.
     PrimaryKeyConstraint("started_at", "request_id", name="pk_api_requests_log"),
     Index("ix_api_requests_log_subscription_id", "subscription_id", "started_at"),
+    Index(
+        "ix_api_requests_log_errors", "subscription_id", "started_at", postgresql_where=text("status >= 400")
+    ),
     postgresql_partition_by="RANGE (started_at)",
 )  # fmt: skip
 
@@ -98,6 +102,55 @@ def _rollup(name: str, time: Column[object]) -> Table:
 
 usage_records_hourly = _rollup("usage_records_hourly", Column("hour_start", _INSTANT, nullable=False))
 usage_records_daily = _rollup("usage_records_daily", Column("day", Date, nullable=False))
+
+
+def _breakdown(name: str, time: Column[object], *more: str) -> Table:
+    return Table(
+        name, metadata,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        time,
+        Column("api_id", Uuid, nullable=False),
+        Column("subscription_id", Uuid),
+        *(Column(column, Text, nullable=False) for column in more),
+        Column("is_test", Boolean, nullable=False),
+        Column("consumer_org", Uuid),
+        Column("provider_org", Uuid, nullable=False),
+        *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+        Column("latency_histogram", Numeric, nullable=False, server_default="0"),
+        UniqueConstraint(
+            time.name, "api_id", "subscription_id", *more, "is_test", name=f"uq_{name}_bucket",
+            postgresql_nulls_not_distinct=True,
+        ),
+        *(Index(f"ix_{name}_{party}", party, time.name) for party in _PARTIES),
+    )  # fmt: skip
+
+
+# The hours of a whole subscription: few rows where a time series has no use for endpoints and keys.
+usage_subscription_hourly = _breakdown(
+    "usage_subscription_hourly", Column("hour_start", _INSTANT, nullable=False)
+)
+# Calls whose country is known.
+usage_country_daily = _breakdown("usage_country_daily", Column("day", Date, nullable=False), "country")
+usage_errors_daily = Table(
+    "usage_errors_daily", metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("day", Date, nullable=False),
+    Column("api_id", Uuid, nullable=False),
+    *(Column(column, Uuid) for column in ("subscription_id", "key_id", "endpoint_id", "version_id")),
+    Column("is_test", Boolean, nullable=False),
+    Column("status", SmallInteger, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("consumer_org", Uuid),
+    Column("provider_org", Uuid, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("last_at", _INSTANT, nullable=False),
+    Column("examples", ARRAY(Text), nullable=False),  # request ids, the newest batch's first
+    UniqueConstraint(
+        "day", "api_id", "subscription_id", "key_id", "endpoint_id", "version_id", "is_test", "status", "source",
+        name="uq_usage_errors_daily_bucket", postgresql_nulls_not_distinct=True,
+    ),
+    *(Index(f"ix_usage_errors_daily_{party}", party, "day") for party in _PARTIES),
+)  # fmt: skip
 
 # What billing reads: live keys only. `version` rises with every batch that touches the row; the row is due for
 # publication while it is above `published_version`.

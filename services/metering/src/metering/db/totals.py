@@ -15,7 +15,7 @@ from metering.domain.rollup import TOTALS, Totals, Usage
 from metering.domain.windows import Grain, Window
 
 _REFUSED = "source <> 'upstream' AND status"
-_RAW: dict[str, str] = {
+RAW_TOTALS: dict[str, str] = {
     "calls": "1",
     "billable_calls": "billable::int",
     "units": "units",
@@ -29,7 +29,7 @@ _RAW: dict[str, str] = {
     "latency_ms": "latency_ms",
 }
 SUMS = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in TOTALS)
-RAW_COLUMNS = ", ".join(f"{_RAW[name]} AS {name}" for name in TOTALS)
+RAW_COLUMNS = ", ".join(f"{RAW_TOTALS[name]} AS {name}" for name in TOTALS)
 ROLLUP_COLUMNS = ", ".join(TOTALS)
 
 HISTOGRAM = "latency_histogram"

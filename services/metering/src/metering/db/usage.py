@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from sqlalchemy import text
@@ -19,21 +20,31 @@ from metering.db.totals import (
 )
 from metering.domain.buckets import Granularity
 from metering.domain.rollup import Usage
-from metering.domain.usage import Filters
-from metering.domain.windows import split
+from metering.domain.usage import Dimension, Filters
+from metering.domain.windows import ceil_day, floor_day, split
 
-_ROLLUP = f"{ROLLUP_COLUMNS}, {HISTOGRAM}"
-_SERIES = {
-    Granularity.MINUTE: (
-        "api_requests_log",
-        "started_at",
-        "date_trunc('minute', started_at, 'UTC')",
-        f"{RAW_COLUMNS}, {RAW_HISTOGRAM}",
-    ),
-    Granularity.HOUR: ("usage_records_hourly", "hour_start", "hour_start", _ROLLUP),
-    Granularity.DAY: ("usage_records_daily", "day", "day", _ROLLUP),
-    Granularity.MONTH: ("usage_records_daily", "day", "date_trunc('month', day)::date", _ROLLUP),
+_BY: dict[Dimension, tuple[str, ...]] = {
+    Dimension.API: ("api_id",),
+    Dimension.ENDPOINT: ("api_id", "endpoint_id"),
+    Dimension.VERSION: ("api_id", "version_id"),
+    Dimension.SUBSCRIPTION: ("api_id", "subscription_id", "consumer_org"),
+    Dimension.KEY: ("api_id", "subscription_id", "key_id"),
+    Dimension.CONSUMER: ("consumer_org",),
+    Dimension.PROVIDER: ("provider_org",),
+    Dimension.COUNTRY: ("country",),
 }
+_NAMES = {
+    Dimension.ENDPOINT: "LEFT JOIN endpoint AS e USING (endpoint_id)",
+    Dimension.VERSION: "LEFT JOIN (SELECT version_id, name FROM api_version) AS v USING (version_id)",
+}
+_NAMED = {Dimension.ENDPOINT: ("method", "path"), Dimension.VERSION: ("name",)}
+_ERRORS = """
+    SELECT api_id, endpoint_id, status, source, sum(calls)::bigint AS calls, max(last_at) AS last_at
+    FROM usage_errors_daily WHERE day >= :first AND day < :last AND {where} GROUP BY 1, 2, 3, 4"""
+_EXAMPLES = """
+    SELECT DISTINCT ON (api_id, endpoint_id, status, source) api_id, endpoint_id, status, source, examples
+    FROM usage_errors_daily WHERE day >= :first AND day < :last AND {where}
+    ORDER BY api_id, endpoint_id, status, source, last_at DESC"""
 
 
 async def summary(session: AsyncSession, filters: Filters, *, start: datetime, end: datetime) -> Usage:
@@ -48,44 +59,79 @@ async def summary(session: AsyncSession, filters: Filters, *, start: datetime, e
 
 
 async def series(
-    session: AsyncSession, filters: Filters, *, granularity: Granularity, start: datetime, end: datetime
+    session: AsyncSession,
+    filters: Filters,
+    *,
+    granularity: Granularity,
+    starts: Sequence[datetime],
+    zone: tzinfo,
 ) -> dict[datetime, Usage]:
-    """The usage of each bucket of [start, end) in which something was called; both are whole buckets."""
-    table, time, bucket, columns = _SERIES[granularity]
-    by_date = granularity in (Granularity.DAY, Granularity.MONTH)
-    bounds: dict[str, Any] = (
-        {"start": start.date(), "end": end.date()} if by_date else {"start": start, "end": end}
-    )
+    """The usage of each bucket in which something was called; `starts` are the buckets', then the end of the last."""
+    columns = f"{ROLLUP_COLUMNS}, {HISTOGRAM}"
+    bounds: dict[str, Any] = {"starts": list(starts), "start": starts[0], "end": starts[-1]}
+    kind = "timestamptz"
+    if granularity is Granularity.MINUTE:
+        table, time, columns = "api_requests_log", "started_at", f"{RAW_COLUMNS}, {RAW_HISTOGRAM}"
+    elif granularity is not Granularity.HOUR and zone is UTC:
+        table, time, kind = "usage_records_daily", "day", "date"
+        bounds = {"starts": [s.date() for s in starts], "start": starts[0].date(), "end": starts[-1].date()}
+    else:
+        whole = filters.of_whole_subscriptions
+        table, time = ("usage_subscription_hourly" if whole else "usage_records_hourly"), "hour_start"
     where = " AND ".join((f"{time} >= :start", f"{time} < :end", *filters.conditions()))
     query = text(
-        f"SELECT bucket, {USAGE_SUMS} FROM (SELECT {bucket} AS bucket, {columns} FROM {table} WHERE {where}) AS r"
-        " GROUP BY bucket ORDER BY bucket"
+        f"SELECT bucket, {USAGE_SUMS} FROM (SELECT width_bucket({time}, CAST(:starts AS {kind}[])) AS bucket, {columns}"
+        f" FROM {table} WHERE {where}) AS r GROUP BY bucket"
     )
     found = (await session.execute(query, bounds | filters.parameters())).mappings()
-    return {_instant(row["bucket"]): to_usage(row) for row in found}
+    return {starts[row["bucket"] - 1]: to_usage(row) for row in found}
 
 
-def _instant(bucket: datetime | date) -> datetime:
-    if isinstance(bucket, datetime):
-        return bucket.astimezone(UTC)
-    return datetime(bucket.year, bucket.month, bucket.day, tzinfo=UTC)
-
-
-async def by_endpoint(
-    session: AsyncSession, filters: Filters, *, start: datetime, end: datetime, limit: int
+async def breakdown(
+    session: AsyncSession, filters: Filters, *, by: Dimension, start: datetime, end: datetime, limit: int
 ) -> list[tuple[dict[str, Any], Usage]]:
-    """The most called endpoints of [start, end), each with its template; calls that matched none are one item."""
-    columns = ("api_id", "endpoint_id")
-    rows, parameters = rows_of(
-        split(start, end), columns=columns, conditions=filters.conditions(), latencies=True
-    )
+    """The most called of what `by` tells apart in [start, end), each with its ids and names; what has none is one item.
+
+    Countries are counted by UTC day: the days that the range touches are whole.
+    """
+    columns = _BY[by]
+    if by is Dimension.COUNTRY:
+        where = " AND ".join(("day >= :first", "day < :last", *filters.conditions()))
+        rows = f"SELECT country, {ROLLUP_COLUMNS}, {HISTOGRAM} FROM usage_country_daily WHERE {where}"
+        parameters: dict[str, Any] = _days(start, end)
+    else:
+        rows, parameters = rows_of(
+            split(start, end), columns=columns, conditions=filters.conditions(), latencies=True
+        )
     if not rows:
         return []
+    keys = ", ".join(columns)
     query = text(
-        f"SELECT t.*, e.method, e.path FROM (SELECT api_id, endpoint_id, {USAGE_SUMS} FROM ({rows}) AS r"
-        " GROUP BY api_id, endpoint_id) AS t LEFT JOIN endpoint AS e USING (endpoint_id)"
-        " ORDER BY t.calls DESC, t.api_id, t.endpoint_id LIMIT :limit"
+        f"SELECT * FROM (SELECT {keys}, {USAGE_SUMS} FROM ({rows}) AS r GROUP BY {keys}"
+        f" ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')} ORDER BY calls DESC, {keys}"
     )
     found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).mappings()
-    names = ("api_id", "endpoint_id", "method", "path")
+    names = (*columns, *_NAMED.get(by, ()))
     return [({name: row[name] for name in names}, to_usage(row)) for row in found]
+
+
+async def errors(
+    session: AsyncSession, filters: Filters, *, start: datetime, end: datetime, limit: int
+) -> list[dict[str, Any]]:
+    """The most frequent errors by endpoint and status, of the UTC days that [start, end) touches, with examples."""
+    where = " AND ".join(filters.conditions())
+    query = text(
+        f"SELECT t.*, e.method, e.path, x.examples FROM (SELECT * FROM ({_ERRORS.format(where=where)}) AS c"
+        " ORDER BY calls DESC, api_id, endpoint_id, status, source LIMIT :limit) AS t"
+        f" JOIN ({_EXAMPLES.format(where=where)}) AS x ON (x.api_id, x.status, x.source) ="
+        " (t.api_id, t.status, t.source) AND x.endpoint_id IS NOT DISTINCT FROM t.endpoint_id"
+        " LEFT JOIN endpoint AS e ON e.endpoint_id = t.endpoint_id"
+        " ORDER BY calls DESC, t.api_id, t.endpoint_id, t.status, t.source"
+    )
+    parameters = _days(start, end) | filters.parameters() | {"limit": limit}
+    return [dict(row) for row in (await session.execute(query, parameters)).mappings()]
+
+
+def _days(start: datetime, end: datetime) -> dict[str, Any]:
+    first, last = floor_day(start).date(), ceil_day(end).date()
+    return {"first": first, "last": max(last, first + timedelta(days=1))}

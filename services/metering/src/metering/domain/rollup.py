@@ -58,11 +58,43 @@ class Totals:
 
     def add(self, other: Totals) -> None:
         """The totals hold those of `other` too."""
-        for name in TOTALS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        # Written out: once for every row of a batch and table.
+        self.calls += other.calls
+        self.billable_calls += other.billable_calls
+        self.units += other.units
+        self.errors_4xx += other.errors_4xx
+        self.errors_5xx += other.errors_5xx
+        self.rejected_rate_limited += other.rejected_rate_limited
+        self.rejected_forbidden += other.rejected_forbidden
+        self.rejected_unauthorized += other.rejected_unauthorized
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.latency_ms += other.latency_ms
+
+    def by_class(self) -> dict[str, int]:
+        """The calls by how they were answered; they add up to all calls."""
+        failed = {
+            "errors_4xx": self.errors_4xx, "errors_5xx": self.errors_5xx,
+            "rejected_rate_limited": self.rejected_rate_limited, "rejected_forbidden": self.rejected_forbidden,
+            "rejected_unauthorized": self.rejected_unauthorized,
+        }  # fmt: skip
+        return {"succeeded": self.calls - sum(failed.values()), **failed}
 
 
 TOTALS = tuple(f.name for f in fields(Totals))
+
+
+def share(part: int, whole: int) -> float:
+    """Which share of `whole` a part is, to four digits; of nothing, none."""
+    return round(part / whole, 4) if whole else 0.0
+
+
+def changes(before: Totals, now: Totals) -> dict[str, float | None]:
+    """By what share each total rose; None where there was nothing before."""
+    return {
+        name: round(getattr(now, name) / was - 1, 4) if (was := getattr(before, name)) else None
+        for name in TOTALS
+    }
 
 
 class BucketKey(NamedTuple):
@@ -93,6 +125,17 @@ class Bucket:
     provider_org: str
     totals: Totals = field(default_factory=Totals)
     latencies: Histogram = field(default_factory=dict)
+
+    def count(self, call: Call) -> None:
+        """`call` is part of the row."""
+        self.totals.count(call)
+        latency = bucket_of(call.latency_ms)
+        self.latencies[latency] = self.latencies.get(latency, 0) + 1
+
+    def add(self, other: Bucket) -> None:
+        """The row holds what `other` counted, too."""
+        self.totals.add(other.totals)
+        merge(self.latencies, other.latencies)
 
 
 Hourly = dict[tuple[datetime, BucketKey], Bucket]
@@ -142,9 +185,7 @@ def by_hour(calls: Iterable[Call]) -> Hourly:
         bucket = hours.get(key)
         if bucket is None:
             bucket = hours[key] = Bucket(call.consumer_org, call.provider_org)
-        bucket.totals.count(call)
-        latency = bucket_of(call.latency_ms)
-        bucket.latencies[latency] = bucket.latencies.get(latency, 0) + 1
+        bucket.count(call)
     return hours
 
 
@@ -153,10 +194,106 @@ def by_day(hours: Hourly) -> Daily:
     days: Daily = {}
     for (hour, key), bucket in hours.items():
         day = hour.astimezone(UTC).date()
-        merged = days.setdefault((day, key), Bucket(bucket.consumer_org, bucket.provider_org))
-        merged.totals.add(bucket.totals)
-        merge(merged.latencies, bucket.latencies)
+        days.setdefault((day, key), Bucket(bucket.consumer_org, bucket.provider_org)).add(bucket)
     return days
+
+
+class SubscriptionKey(NamedTuple):
+    """What an hour of a subscription is about: read for time series, where endpoints and keys do not matter."""
+
+    api_id: str
+    subscription_id: str | None
+    is_test: bool
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order in which rows are written."""
+        return (self.api_id, self.subscription_id or "", "t" if self.is_test else "f")
+
+
+def by_subscription_hour(hours: Hourly) -> dict[tuple[datetime, SubscriptionKey], Bucket]:
+    """The subscriptions' hours that `hours` make."""
+    result: dict[tuple[datetime, SubscriptionKey], Bucket] = {}
+    for (hour, key), bucket in hours.items():
+        merged = (hour, SubscriptionKey(key.api_id, key.subscription_id, key.is_test))
+        result.setdefault(merged, Bucket(bucket.consumer_org, bucket.provider_org)).add(bucket)
+    return result
+
+
+class CountryKey(NamedTuple):
+    """What a day of a country is about."""
+
+    api_id: str
+    subscription_id: str | None
+    country: str
+    is_test: bool
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order in which rows are written."""
+        return (self.api_id, self.subscription_id or "", self.country, "t" if self.is_test else "f")
+
+
+def by_country(calls: Iterable[Call]) -> dict[tuple[date, CountryKey], Bucket]:
+    """The days of each country, of calls whose country is known: without a file to look it up in, of none."""
+    result: dict[tuple[date, CountryKey], Bucket] = {}
+    for call in calls:
+        if call.country is not None:
+            key = CountryKey(call.api_id, call.subscription_id, call.country, call.is_test)
+            day = call.started_at.astimezone(UTC).date()
+            result.setdefault((day, key), Bucket(call.consumer_org, call.provider_org)).count(call)
+    return result
+
+
+class ErrorKey(NamedTuple):
+    """What a day of an error is about."""
+
+    api_id: str
+    subscription_id: str | None
+    key_id: str | None
+    endpoint_id: str | None
+    version_id: str | None
+    is_test: bool
+    status: int
+    source: str
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The order in which rows are written."""
+        return tuple("" if value is None else str(value) for value in self)
+
+
+@dataclass(slots=True)
+class ErrorDay:
+    """How often an error was answered, and the newest call that met it."""
+
+    consumer_org: str | None
+    provider_org: str
+    last_at: datetime
+    example: str
+    calls: int = 0
+
+
+def by_error(calls: Iterable[Call]) -> dict[tuple[date, ErrorKey], ErrorDay]:
+    """The days of each error, of calls that were answered 400 or above."""
+    result: dict[tuple[date, ErrorKey], ErrorDay] = {}
+    for call in calls:
+        if call.status < 400:
+            continue
+        key = ErrorKey(
+            call.api_id, call.subscription_id, call.key_id, call.endpoint_id, call.version_id, call.is_test,
+            call.status, call.source,
+        )  # fmt: skip
+        day = (call.started_at.astimezone(UTC).date(), key)
+        error = result.get(day)
+        if error is None:
+            error = result[day] = ErrorDay(
+                call.consumer_org, call.provider_org, call.started_at, call.request_id
+            )
+        elif call.started_at > error.last_at:
+            error.last_at, error.example = call.started_at, call.request_id
+        error.calls += 1
+    return result
 
 
 def by_subscription_day(days: Daily) -> dict[SubscriptionDayKey, SubscriptionDay]:

@@ -9,7 +9,15 @@ from common.db import Database
 from metering.db import quotas, rollups, scratch
 from metering.db.reconciliation import bounds
 from metering.db.scratch import TableProof
-from metering.domain.rollup import by_counter, by_day, by_hour, by_subscription_day
+from metering.domain.rollup import (
+    by_counter,
+    by_country,
+    by_day,
+    by_error,
+    by_hour,
+    by_subscription_day,
+    by_subscription_hour,
+)
 
 
 async def rebuild_scratch(
@@ -38,6 +46,9 @@ async def rebuild_scratch(
             await rollups.add_hours(session, hours)
             await rollups.add_days(session, days)
             await rollups.add_subscription_days(session, subscription_days)
+            await rollups.add_subscription_hours(session, by_subscription_hour(hours))
+            await rollups.add_countries(session, by_country(calls))
+            await rollups.add_errors(session, by_error(calls))
             await quotas.add(session, by_counter(subscription_days))
             done(len(calls))
         return await scratch.prove(session, first=first, last=last)

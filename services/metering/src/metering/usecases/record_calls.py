@@ -13,7 +13,15 @@ from metering.db import cutoffs, positions, quarantine, quotas, request_log, rol
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
 from metering.domain.errors import Fenced
-from metering.domain.rollup import by_counter, by_day, by_hour, by_subscription_day
+from metering.domain.rollup import (
+    by_counter,
+    by_country,
+    by_day,
+    by_error,
+    by_hour,
+    by_subscription_day,
+    by_subscription_hour,
+)
 from metering.usecases.judge_quotas import judge_quotas
 
 
@@ -64,6 +72,10 @@ async def record_calls(
     await rollups.add_subscription_days(session, subscription_days)
     late_months = await cutoffs.note_late(session, subscription_days.items())
     passed("subscription days")
+    await rollups.add_subscription_hours(session, by_subscription_hour(hours))
+    await rollups.add_countries(session, by_country(new))
+    await rollups.add_errors(session, by_error(new))
+    passed("breakdowns")
     counters = await quotas.add(session, by_counter(subscription_days))
     await judge_quotas(session, counters, now=now)
     passed("quotas")
