@@ -8,11 +8,15 @@ from typing import Any
 import httpx
 import pytest
 
+from common.db import Scope
+from kong_sync.clients.errors import KongUnavailable
+from kong_sync.db import plans
 from kong_sync.domain.entities import Kind
 from kong_sync.domain.errors import AdoptionChanged
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.usecases.adopt import adopt
 from kong_sync.usecases.plan_adoption import plan_adoption
+from tests.kong_sync.double import Faulty
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
@@ -55,6 +59,26 @@ async def test_what_is_in_the_way_is_previewed_then_replaced(stage: Stage) -> No
         assert await stage.plan() == []
         after = await plan_adoption(stage.db, stage.gateway, now=stage.clock.now())
         assert after.obstacles == ()
+        async with stage.db.begin(Scope(platform_admin=True)) as session:
+            (_, told, _) = await plans.list_page(session, before=None, limit=3)
+        assert (told.trigger, told.change_count) == ("adoption", 3)
+
+
+async def test_what_ends_half_way_is_taken_up_by_the_next_word(stage: Stage, faults: Faulty) -> None:
+    async with httpx.AsyncClient(base_url=stage.double.admin_url, verify=False) as admin:
+        theirs = await made_by_hand(stage, admin)
+        await stage.set_up()
+        shown = await plan_adoption(stage.db, stage.gateway, now=stage.clock.now())
+        faults.fault = lambda _, request: (
+            "after" if request.url.path == f"/consumers/{theirs['id']}" else None
+        )
+        with pytest.raises(KongUnavailable):
+            await take_over(stage, shown.mark)
+        faults.fault = lambda _, __: None
+    # its last removal was in force, though nobody heard so: the place is empty, and any pass fills it
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    assert (await stage.call()).status_code == 200
+    assert await stage.plan() == []
 
 
 async def test_whatever_changed_since_the_preview_is_not_taken_over(stage: Stage) -> None:

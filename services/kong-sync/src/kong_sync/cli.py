@@ -42,6 +42,7 @@ app = typer.Typer(
 
 T = TypeVar("T")
 _EQUAL, _FAILED, _DIFFERS = 0, 1, 2
+_STATUS_OF = {Outcome.EQUAL: _EQUAL, Outcome.APPLIED: _EQUAL, Outcome.PARTLY: _DIFFERS}
 _PATIENCE_SECONDS = 30.0
 _COLOURS = {
     Tone.HEADING: None,
@@ -111,8 +112,7 @@ def apply(*, confirm_deletes: ConfirmDeletes = False) -> None:
 
     report = _run(work)
     _tell_pass(report)
-    settled = {Outcome.EQUAL: _EQUAL, Outcome.APPLIED: _EQUAL, Outcome.PARTLY: _DIFFERS}
-    raise typer.Exit(settled.get(report.outcome, _FAILED))
+    raise typer.Exit(_STATUS_OF.get(report.outcome, _FAILED))
 
 
 @app.command()
@@ -127,7 +127,8 @@ def adopt(
 ) -> None:  # fmt: skip
     """Print what stands where ours belongs, and with --confirm put ours in its place.
 
-    Exit status: 0 nothing is in the way (any more), 2 something is, 1 the gateway does not answer.
+    Exit status: 0 nothing is in the way (any more), 2 something is or the pass left something, 1 the gateway does
+    not answer or is not as it was shown.
     """
 
     async def look(db: Database, gateway: Gateway) -> Adoption:
@@ -146,13 +147,16 @@ def adopt(
         output.write_text(json.dumps(found.whole, indent=2), encoding="utf-8")
     if not found.obstacles:
         typer.echo("Nothing is in the way.")
-    elif confirm is None:
+        raise typer.Exit(_EQUAL)
+    if confirm is None:
         typer.echo(f"{len(found.removals)} removals make room; --confirm {found.mark} makes them.")
-    else:
-        report = _run(take)
-        _tell_pass(report)
-        found = _run(look)
-    raise typer.Exit(_DIFFERS if found.obstacles else _EQUAL)
+        raise typer.Exit(_DIFFERS)
+    report = _run(take)
+    _tell_pass(report)
+    status = _STATUS_OF.get(report.outcome, _FAILED)
+    if status == _EQUAL and _run(look).obstacles:  # another marketplace's, which stay
+        status = _DIFFERS
+    raise typer.Exit(status)
 
 
 @app.command()

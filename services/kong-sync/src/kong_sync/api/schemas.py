@@ -116,7 +116,9 @@ class PastPlanOut(BaseModel):
     """A pass that changed something or failed; `passes` in a row ended the very same way."""
 
     id: UUID
-    trigger: str = Field(description="`change`: something became due. `sweep`: all of Kong was compared.")
+    trigger: str = Field(
+        description="`change`: something became due. `sweep`: all of Kong was compared. `adoption`: room was made."
+    )
     outcome: str
     started_at: datetime
     finished_at: datetime
