@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.metering.conftest import INGEST_TOKEN
 from tests.metering.factories import an_entry, request_id
 from tests.metering.recording import count, one
 from tests.support.broker import Broker
+from tests.support.mmdb import mmdb
 from tests.support.tokens import TokenMaker
 
 HEADERS = {"X-Ingest-Token": INGEST_TOKEN}
@@ -27,6 +29,11 @@ URL = "/v1/ingest/kong"
 
 async def records(app: FastAPI, *, partitions: int = 4) -> list[list[str]]:
     """The request ids of each record in the topic."""
+    found = await raw_records(app, partitions=partitions)
+    return [[entry.request.id for entry in read_envelope(value)] for value in found]
+
+
+async def raw_records(app: FastAPI, *, partitions: int = 4) -> list[bytes]:
     topic, servers = app.state.kafka_log.topic, app.state.settings.kafka_bootstrap_servers
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, auto_offset_reset="earliest", enable_auto_commit=False
@@ -36,10 +43,10 @@ async def records(app: FastAPI, *, partitions: int = 4) -> list[list[str]]:
         assigned = [TopicPartition(topic, n) for n in range(partitions)]
         consumer.assign(assigned)
         await consumer.seek_to_beginning(*assigned)
-        found: list[list[str]] = []
+        found: list[bytes] = []
         for _ in range(5):
             for batch in (await consumer.getmany(timeout_ms=400)).values():
-                found += [[entry.request.id for entry in read_envelope(r.value)] for r in batch]
+                found += [r.value for r in batch]
         return found
     finally:
         await consumer.stop()
@@ -79,6 +86,24 @@ async def test_bad_entries_go_to_the_dead_letters_redacted_and_the_rest_goes_on(
     assert "started_at" in letter.reason
     assert "mk_live" not in letter.payload + letter.reason
     assert "headers" not in letter.payload
+
+
+async def test_with_a_maxmind_file_the_country_goes_along_and_the_address_does_not(
+    make_settings: Callable[..., Settings], kafka: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "countries.mmdb"
+    path.write_bytes(mmdb({"203.0.113.0/24": "NL"}))
+    app = create_app(make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka, geoip_path=path))
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://metering") as client:
+        await client.post(URL, headers=HEADERS, json=[an_entry(1), an_entry(2, client_ip="198.51.100.7")])
+    [record] = await raw_records(app)
+    assert [(e.client_net, e.country) for e in read_envelope(record)] == [
+        ("203.0.113.0/24", "NL"),
+        ("198.51.100.0/24", None),
+    ]
+    assert b"203.0.113.77" not in record
+    await app.state.kafka_log.close()
+    await app.state.db.dispose()
 
 
 @pytest.mark.parametrize("body", [b"", b"nonsense", b'[{"a":', b"\xff\xfe", b"[" * 10_000, b"null"])

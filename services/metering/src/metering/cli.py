@@ -26,6 +26,7 @@ from rich.progress import (
 from common.clock import SystemClock
 from common.db import Database
 from common.log import configure_logging
+from metering.clients.geoip import country_lookup
 from metering.clients.kafka_log import TOPIC, KafkaLog
 from metering.clients.log_file import read_chunk
 from metering.db import positions
@@ -108,8 +109,18 @@ Take = Callable[[list[bytes]], Awaitable[None]]
 def _taker(
     db: Database, kafka_log: KafkaLog, settings: Settings, done: Callable[[int, Ingested], None]
 ) -> Take:
+    country_of = country_lookup(settings.geoip_path)
+
     async def take(lines: list[bytes]) -> None:
-        await ingest_lines(db, kafka_log, lines, namespace=settings.namespace, clock=SystemClock(), done=done)
+        await ingest_lines(
+            db,
+            kafka_log,
+            lines,
+            namespace=settings.namespace,
+            clock=SystemClock(),
+            country_of=country_of,
+            done=done,
+        )
 
     return take
 

@@ -13,6 +13,7 @@ from common.http.admin import republish_router
 from common.http.app import create_service_app
 from metering.api import alerts, ingest, reconciliation, usage
 from metering.api.ingest import IngestRules
+from metering.clients.geoip import country_lookup
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.republish import republish
 
@@ -25,6 +26,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
         token=settings.ingest_token.get_secret_value(),
         namespace=settings.namespace,
         body_limit_bytes=settings.body_limit_bytes,
+        country_of=country_lookup(settings.geoip_path),
     )
 
     @asynccontextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, FilePath, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import ServiceSettings
@@ -48,6 +48,10 @@ class Settings(ServiceSettings):
     alert_seconds: float = Field(default=5.0, gt=0, description="How often due alert rules are looked at.")
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."
+    )
+    geoip_path: FilePath | None = Field(
+        default=None,
+        description="A MaxMind file (mmdb) with countries; read at the start. None: no countries.",
     )
 
 

@@ -11,6 +11,7 @@ from common.db import Database
 from common.kafka.runner import Subscription, consume
 from common.outbox.relay import relay
 from common.worker import Loop, every, main, run_loops
+from metering.clients.geoip import country_lookup
 from metering.clients.kafka_log import TOPIC
 from metering.consumers.api import ApiEvent, on_api
 from metering.consumers.cutoff import CutoffEvent, on_cutoff
@@ -119,9 +120,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         }
         path = settings.file_log_path
         if path is not None:
+            country_of = country_lookup(settings.geoip_path)
 
             async def follow() -> None:
-                await follow_file(db, kafka_log, path, namespace=settings.namespace, clock=clock)
+                await follow_file(
+                    db, kafka_log, path, namespace=settings.namespace, clock=clock, country_of=country_of
+                )
 
             loops["file log"] = lambda: every(_FILE_SECONDS, follow, stop=stop)
         await run_loops(loops, stop=stop, service="metering")

@@ -16,6 +16,7 @@ from common.http.errors import error_responses
 from common.http.transaction import DatabaseDep
 from metering.api.schemas import IngestOut
 from metering.clients.kafka_log import KafkaLog
+from metering.domain.client import CountryOf
 from metering.domain.errors import BatchTooLarge, EncodingUnsupported, IngestTokenWrong, LogUnavailable
 from metering.metrics import INGEST_REFUSED
 from metering.usecases.ingest_entries import ingest_entries
@@ -29,11 +30,12 @@ def _kafka_log(request: Request) -> KafkaLog:
 
 @dataclass(frozen=True, slots=True)
 class IngestRules:
-    """Who may post, what counts as ours, and how much at once."""
+    """Who may post, what counts as ours, how much at once, and where clients are."""
 
     token: str
     namespace: str
     body_limit_bytes: int
+    country_of: CountryOf
 
 
 def _rules(request: Request) -> IngestRules:
@@ -62,8 +64,9 @@ async def ingest_kong(
     body = await _body(request, limit=rules.body_limit_bytes)
     try:
         result = await ingest_entries(
-            db, kafka_log, body, namespace=rules.namespace, source="http", now=clock.now()
-        )
+            db, kafka_log, body, namespace=rules.namespace, source="http", now=clock.now(),
+            country_of=rules.country_of,
+        )  # fmt: skip
     except LogUnavailable:
         INGEST_REFUSED.inc()
         raise

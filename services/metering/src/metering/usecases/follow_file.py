@@ -10,11 +10,20 @@ from common.db import Database
 from metering.clients.kafka_log import KafkaLog
 from metering.clients.log_file import read_chunk
 from metering.db import file_positions
+from metering.domain.client import CountryOf, nowhere
 from metering.metrics import FILE_LOG_BYTES
 from metering.usecases.ingest_lines import ingest_lines
 
 
-async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespace: str, clock: Clock) -> int:
+async def follow_file(
+    db: Database,
+    kafka_log: KafkaLog,
+    path: Path,
+    *,
+    namespace: str,
+    clock: Clock,
+    country_of: CountryOf = nowhere,
+) -> int:
     """Everything that the file holds by now is taken in, and the position behind it is stored; how many lines.
 
     The position moves only after Kafka's acknowledgement, and belongs to the cluster that gave it: a crash repeats
@@ -25,7 +34,9 @@ async def follow_file(db: Database, kafka_log: KafkaLog, path: Path, *, namespac
         position = await file_positions.find(session, str(path), cluster_id=cluster_id)
     taken = 0
     while (chunk := await asyncio.to_thread(read_chunk, path, position)) is not None:
-        await ingest_lines(db, kafka_log, chunk.lines, namespace=namespace, clock=clock)
+        await ingest_lines(
+            db, kafka_log, chunk.lines, namespace=namespace, clock=clock, country_of=country_of
+        )
         taken += len(chunk.lines)
         moved = chunk.position.position - (
             position.position if position and position.inode == chunk.position.inode else 0

@@ -9,6 +9,7 @@ from datetime import datetime
 from common.db import Database
 from common.kafka.dead_letters import park
 from metering.clients.kafka_log import KafkaLog
+from metering.domain.client import CountryOf, nowhere
 from metering.domain.entry import Entry
 from metering.domain.parse_log import Rejected, envelope, parse, partition_of
 from metering.metrics import INGESTED
@@ -30,14 +31,15 @@ class Ingested:
 
 
 async def ingest_entries(
-    db: Database, log: KafkaLog, body: bytes, *, namespace: str, source: str, now: datetime
-) -> Ingested:
+    db: Database, log: KafkaLog, body: bytes, *, namespace: str, source: str, now: datetime,
+    country_of: CountryOf = nowhere,
+) -> Ingested:  # fmt: skip
     """Every entry of ours is in Kafka, acknowledged by all replicas, and every bad one in the dead letters.
 
     Raises LogUnavailable otherwise; the sender then sends all of it again, and what had already been taken is told
     by its request ids.
     """
-    parsed = parse(body, namespace=namespace)
+    parsed = parse(body, namespace=namespace, country_of=country_of)
     if parsed.entries:
         partitions = await log.partitions()
         groups: dict[int, list[Entry]] = {}

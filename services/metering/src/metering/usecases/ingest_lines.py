@@ -7,6 +7,7 @@ from collections.abc import Callable
 from common.clock import Clock
 from common.db import Database
 from metering.clients.kafka_log import KafkaLog
+from metering.domain.client import CountryOf, nowhere
 from metering.domain.parse_log import is_json
 from metering.usecases.ingest_entries import Ingested, ingest_entries
 
@@ -15,6 +16,7 @@ _LINES = 200
 
 async def ingest_lines(
     db: Database, kafka_log: KafkaLog, lines: list[bytes], *, namespace: str, clock: Clock,
+    country_of: CountryOf = nowhere,
     done: Callable[[int, Ingested], None] = lambda _, __: None,
 ) -> None:  # fmt: skip
     """The entries of `lines`, one a line, are taken in; `done` hears of each body: its bytes and its outcome."""
@@ -25,6 +27,12 @@ async def ingest_lines(
         bodies.append(b"[" + b",".join(line for line in portion if is_json(line)) + b"]")
         for body in bodies:
             result = await ingest_entries(
-                db, kafka_log, body, namespace=namespace, source="file", now=clock.now()
+                db,
+                kafka_log,
+                body,
+                namespace=namespace,
+                source="file",
+                now=clock.now(),
+                country_of=country_of,
             )
             done(len(body), result)
