@@ -49,7 +49,8 @@ def _encode(value: object) -> bytes:
         return _control(_ARRAY, len(value)) + b"".join(map(_encode, value))
     assert isinstance(value, tuple)
     kind, number = value
-    encoded = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    assert isinstance(number, int)
+    encoded: bytes = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return _control(kind, len(encoded)) + encoded
 
 

@@ -91,6 +91,27 @@ async def get(client: AsyncClient, what: str, headers: dict[str, str], **params:
 
 
 @pytest.mark.usefixtures("recorded")
+async def test_where_raw_rows_were_dropped_whole_hours_answer(
+    client: AsyncClient, tokens: TokenMaker, worker_db: Database
+) -> None:
+    consumer = as_member(tokens, CONSUMER_ORG)
+    span = {"from": minutes_ago(34).isoformat(), "to": minutes_ago(26).isoformat()}
+    exact = await get(client, "summary", consumer, **span)
+    async with worker_db.begin() as session:  # as after the drop of the month
+        await session.execute(text("DELETE FROM api_requests_log"))
+        await session.execute(text("UPDATE request_log_reach SET rows_from = '2026-12-01Z'"))
+    assert (await get(client, "summary", consumer, **span))["calls"] == exact["calls"] == 4
+    by_endpoint = await get(client, "endpoints", consumer, **span)
+    assert sum(item["calls"] for item in by_endpoint["items"]) == 4
+    assert (await get(client, "requests", consumer))["items"] == []
+    answer = await client.get(
+        "/v1/usage/timeseries", headers=consumer, params={**span, "granularity": "minute"}
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "granularity")
+    assert "2026-12-01" in answer.json()["errors"][0]["message"]
+
+
+@pytest.mark.usefixtures("recorded")
 async def test_the_summary_is_exact_to_the_millisecond(client: AsyncClient, tokens: TokenMaker) -> None:
     consumer = as_member(tokens, CONSUMER_ORG)
     whole = await get(client, "summary", consumer)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, FilePath, SecretStr
+from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.settings import ServiceSettings
 from metering.clients.kafka_log import KafkaLog
+from metering.domain.lateness import LATEST_ARRIVAL
 
 
 class Settings(ServiceSettings):
@@ -49,10 +51,31 @@ class Settings(ServiceSettings):
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."
     )
+    raw_retention_days: int = Field(
+        default=90, description="A month of raw rows is dropped so long after its end; the rollups stay."
+    )
+    dispute_days: int = Field(
+        default=60, ge=0, description="So long after a month's end its invoice may be disputed, call by call."
+    )
+    client_net_days: int = Field(
+        default=30, ge=2, description="So long a call bears its client's network (/24 or /48)."
+    )
     geoip_path: FilePath | None = Field(
         default=None,
         description="A MaxMind file (mmdb) with countries; read at the start. None: no countries.",
     )
+
+    @model_validator(mode="after")
+    def _raw_rows_outlive_their_uses(self) -> Self:
+        if self.raw_retention_days < self.dispute_days:
+            raise ValueError(
+                "raw_retention_days must not be less than dispute_days: a dispute needs the calls"
+            )
+        if self.raw_retention_days <= LATEST_ARRIVAL.days:
+            raise ValueError(
+                f"raw_retention_days must be above {LATEST_ARRIVAL.days}: repeats of younger calls are told by rows"
+            )
+        return self
 
 
 def kafka_log_of(settings: Settings) -> KafkaLog:

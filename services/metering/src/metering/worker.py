@@ -22,6 +22,8 @@ from metering.consumers.version import VersionEvent, on_version
 from metering.metrics import CUTOFFS_ANSWERED
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import answer_cutoffs
+from metering.usecases.drop_old_months import drop_old_months
+from metering.usecases.erase_networks import erase_networks
 from metering.usecases.evaluate_alerts import evaluate_alerts
 from metering.usecases.follow_file import follow_file
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
@@ -51,6 +53,7 @@ def reading_of(settings: Settings) -> Reading:
         partitions=settings.partitions,
         batch_calls=settings.batch_calls,
         batch_seconds=settings.batch_seconds,
+        client_net_keep=timedelta(days=settings.client_net_days),
     )
 
 
@@ -77,6 +80,12 @@ async def watch(db: Database, settings: Settings, clock: Clock) -> None:
             )
         if looked < _RULES:
             break
+
+
+async def let_go(db: Database, settings: Settings, clock: Clock) -> None:
+    """Raw rows and clients' networks whose time is over are gone."""
+    await drop_old_months(db, keep=timedelta(days=settings.raw_retention_days), now=clock.now())
+    await erase_networks(db, keep=timedelta(days=settings.client_net_days), now=clock.now())
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
@@ -117,6 +126,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             "reconciliation": lambda: every(_NIGHT_SECONDS, night, stop=stop),
+            "retention": lambda: every(_PARTITION_SECONDS, lambda: let_go(db, settings, clock), stop=stop),
         }
         path = settings.file_log_path
         if path is not None:

@@ -82,6 +82,13 @@ async def get_timeseries(
         raise RangeInvalid(
             f"That is more than {_MOST_BUCKETS} buckets: ask for a shorter range.", field="from"
         )
+    if (
+        granularity is Granularity.MINUTE
+        and span.start < (kept := await request_log.reach(session)).rows_from
+    ):
+        raise RangeInvalid(
+            f"Minutes are kept from {kept.rows_from:%Y-%m-%d} on: ask for hours.", field="granularity"
+        )
     found = await usage.series(session, filters, granularity=granularity, starts=starts, zone=span.zone)
     items = [BucketOut.of(found.get(start, Usage()), start=start) for start in starts[:-1]]
     return TimeseriesOut(items=items, as_of=await _as_of(request, session))

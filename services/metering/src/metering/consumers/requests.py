@@ -71,6 +71,7 @@ class Reading:
     partitions: int
     batch_calls: int
     batch_seconds: float
+    client_net_keep: timedelta = timedelta(days=30)
 
 
 @dataclass(slots=True)
@@ -183,6 +184,8 @@ class RequestConsumer:
         batch = read_batch(
             [Record(r.partition, r.offset, _instant(r.timestamp), r.value or b"") for r in records],
             self._versions.versions,
+            # A day less than is kept: what is erased is behind us, and this is not committed yet.
+            nets_from=self.clock.now() - self.reading.client_net_keep + timedelta(days=1),
         )
         await self._ensure_months({month_of(call.started_at) for call in batch.calls})
         try:

@@ -22,6 +22,7 @@ _ASK = text("""
 _WAITING = text("""
     SELECT cutoff_id, organisation_id, until FROM cutoff WHERE answered_at IS NULL
     ORDER BY until, cutoff_id LIMIT 100 FOR UPDATE SKIP LOCKED""")
+_EARLIEST = text("SELECT min(until) AS until FROM cutoff WHERE answered_at IS NULL")
 _ANSWERED = text("UPDATE cutoff SET answered_at = :now WHERE cutoff_id = :cutoff_id")
 _KEEP_PART = text("""
     INSERT INTO period_part (cutoff_id, part, answer) VALUES (:cutoff_id, :part, CAST(:answer AS jsonb))""")
@@ -103,6 +104,12 @@ async def ask(session: AsyncSession, cutoff: Cutoff, *, requested_at: datetime) 
 async def claim_waiting(session: AsyncSession) -> list[Cutoff]:
     """The cut-offs without an answer, locked, earliest first."""
     return [Cutoff(row.cutoff_id, row.organisation_id, row.until) for row in await session.execute(_WAITING)]
+
+
+async def earliest_waiting(session: AsyncSession) -> datetime | None:
+    """The earliest instant at which a cut-off without an answer cuts."""
+    earliest: datetime | None = await session.scalar(_EARLIEST)
+    return earliest
 
 
 async def totals(

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.request_log import reach
 from metering.db.totals import HISTOGRAM, RAW_HISTOGRAM, RAW_TOTALS
 from metering.domain.latency import UPPER_MS, from_digits
 from metering.domain.lateness import next_month, start_of
@@ -170,14 +171,15 @@ def _statement(rollup: _Rollup) -> str:
 async def compare(session: AsyncSession, *, first: date, last: date) -> list[Comparison]:
     """Hours, days and subscriptions' days against raw rows, quota counters against days, for whole days [first, last).
 
-    The quota counters are compared for whole months within the range.
+    The quota counters are compared for whole months within the range. What lies before the first raw row that is kept
+    is not compared: nothing is left to recompute it from.
     """
-    start, end = start_of(first), start_of(last)
+    start, end = max(start_of(first), (await reach(session)).rows_from), start_of(last)
     result = []
     for rollup in _ROLLUPS:
         by_instant = rollup.time == "hour_start"
         bounds: dict[str, Any] = {"start": start, "end": end, "most": _MOST_DIFFERENCES}
-        bounds |= {"low": start, "high": end} if by_instant else {"low": first, "high": last}
+        bounds |= {"low": start, "high": end} if by_instant else {"low": start.date(), "high": last}
         rows = (await session.execute(text(_statement(rollup)), bounds)).mappings().all()
         differences = [_difference(rollup, row) for row in rows if row["differs"]]
         result.append(Comparison(rollup.table, rows[0]["compared"] if rows else 0, differences))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.domain.call import Call
 from metering.domain.usage import CallFilters, Filters
-from metering.domain.windows import floor_day
+from metering.domain.windows import floor_day, floor_hour
 
 _COLUMNS = Call.__struct_fields__
 _NAMES = ", ".join(_COLUMNS)
@@ -22,18 +23,61 @@ _NAMES = ", ".join(_COLUMNS)
 _STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_call (LIKE api_requests_log INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"""
 _INSERT = f"""
-    INSERT INTO api_requests_log ({_NAMES}) SELECT {_NAMES} FROM staged_call ORDER BY started_at, request_id
+    INSERT INTO api_requests_log ({_NAMES}) SELECT {_NAMES} FROM staged_call
+    WHERE started_at >= (SELECT rows_from FROM request_log_reach) ORDER BY started_at, request_id
     ON CONFLICT (started_at, request_id) DO NOTHING RETURNING started_at, request_id"""
 
 
+_ERASE_FROM = text("""
+    SELECT coalesce(greatest(nets_from,
+        (SELECT min(started_at) FROM api_requests_log WHERE started_at >= nets_from)), nets_from) AS start
+    FROM request_log_reach FOR UPDATE""")
+_ERASE = text("""
+    UPDATE api_requests_log SET client_net = NULL
+    WHERE started_at >= :start AND started_at < :end AND client_net IS NOT NULL""")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """From when on the log holds raw rows, and from when on these bear their clients' networks."""
+
+    rows_from: datetime
+    nets_from: datetime
+
+
+async def reach(session: AsyncSession) -> Reach:
+    """How far back the log holds what."""
+    row = (await session.execute(text("SELECT rows_from, nets_from FROM request_log_reach"))).one()
+    return Reach(row.rows_from, row.nets_from)
+
+
+async def drop_months(session: AsyncSession, *, before: date) -> int:
+    """The log holds no row of a month before that of `before`; how many partitions were dropped."""
+    found = await session.execute(text("SELECT drop_request_log_partitions(:before)"), {"before": before})
+    return int(found.scalar_one())
+
+
+async def erase_networks(session: AsyncSession, *, before: datetime) -> int | None:
+    """The next hour of calls begun before `before` bears no network; how many did. None when there is none left."""
+    start = (await session.execute(_ERASE_FROM)).scalar_one()
+    if start >= before:
+        return None
+    end = min(floor_hour(start) + timedelta(hours=1), before)
+    erased = await session.execute(_ERASE, {"start": start, "end": end})
+    await session.execute(text("UPDATE request_log_reach SET nets_from = :end"), {"end": end})
+    return int(erased.rowcount)  # type: ignore[attr-defined]
+
+
 async def ensure_partitions(session: AsyncSession, months: Iterable[date]) -> None:
-    """The log has a partition for each of `months`."""
+    """The log has a partition for each of `months` that was not dropped."""
     for month in sorted(set(months)):
         await session.execute(text("SELECT ensure_request_log_partition(:month)"), {"month": month})
 
 
 async def insert_new(session: AsyncSession, calls: Sequence[Call]) -> list[Call]:
     """The calls of which no row existed are in the log; they are returned, each once.
+
+    A call of a dropped month is taken for a repeat: nothing could tell it from one any more.
 
     The session must have executed a statement before: SQLAlchemy begins a transaction lazily, and a COPY on the
     driver's connection as the first act would survive the rollback.

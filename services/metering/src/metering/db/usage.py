@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.request_log import reach
 from metering.db.totals import (
     HISTOGRAM,
     RAW_COLUMNS,
@@ -21,7 +22,7 @@ from metering.db.totals import (
 from metering.domain.buckets import Granularity
 from metering.domain.rollup import Usage
 from metering.domain.usage import Dimension, Filters
-from metering.domain.windows import ceil_day, floor_day, split
+from metering.domain.windows import Window, ceil_day, floor_day, split, without_raw
 
 _BY: dict[Dimension, tuple[str, ...]] = {
     Dimension.API: ("api_id",),
@@ -47,9 +48,16 @@ _EXAMPLES = """
     ORDER BY api_id, endpoint_id, status, source, last_at DESC"""
 
 
+async def _windows(session: AsyncSession, start: datetime, end: datetime) -> list[Window]:
+    """What answers [start, end); where raw rows were dropped, its ends are widened to whole hours."""
+    return without_raw(split(start, end), rows_from=(await reach(session)).rows_from)
+
+
 async def summary(session: AsyncSession, filters: Filters, *, start: datetime, end: datetime) -> Usage:
-    """The usage of [start, end), to the millisecond."""
-    rows, parameters = rows_of(split(start, end), columns=(), conditions=filters.conditions(), latencies=True)
+    """The usage of [start, end), to the millisecond where there are raw rows."""
+    rows, parameters = rows_of(
+        await _windows(session, start, end), columns=(), conditions=filters.conditions(), latencies=True
+    )
     if not rows:
         return Usage()
     found = await session.execute(
@@ -101,7 +109,10 @@ async def breakdown(
         parameters: dict[str, Any] = _days(start, end)
     else:
         rows, parameters = rows_of(
-            split(start, end), columns=columns, conditions=filters.conditions(), latencies=True
+            await _windows(session, start, end),
+            columns=columns,
+            conditions=filters.conditions(),
+            latencies=True,
         )
     if not rows:
         return []

@@ -50,8 +50,13 @@ class Batch:
     poison: list[Poison] = field(default_factory=list)
 
 
-def read_batch(records: Iterable[Record], versions: Mapping[str, Version]) -> Batch:
-    """The calls of `records`. Lateness is judged by when a record was taken in, so a second reading judges alike."""
+def read_batch(
+    records: Iterable[Record], versions: Mapping[str, Version], *, nets_from: datetime = _EPOCH
+) -> Batch:
+    """The calls of `records`. Lateness is judged by when a record was taken in, so a second reading judges alike.
+
+    Calls begun before `nets_from` bear no network of their client.
+    """
     batch = Batch()
     for record in records:
         try:
@@ -61,17 +66,21 @@ def read_batch(records: Iterable[Record], versions: Mapping[str, Version]) -> Ba
             continue
         for entry in entries:
             try:
-                _read_entry(entry, record, versions, batch)
+                _read_entry(entry, record, versions, batch, nets_from)
             except InvalidEntry as error:
                 batch.poison.append(Poison(record, error.reason))
     return batch
 
 
-def _read_entry(entry: Entry, record: Record, versions: Mapping[str, Version], batch: Batch) -> None:
+def _read_entry(
+    entry: Entry, record: Record, versions: Mapping[str, Version], batch: Batch, nets_from: datetime
+) -> None:
     try:
         started_at = _EPOCH + timedelta(milliseconds=int(entry.started_at))
     except OverflowError as error:
         raise InvalidEntry("started_at out of range") from error
+    if started_at < nets_from:
+        entry.client_net = None
     verdict = arrival(started_at, received_at=record.taken_at)
     if verdict is Arrival.COUNTED:
         batch.calls.append(to_call(entry, versions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -64,3 +65,13 @@ def split(start: datetime, end: datetime) -> list[Window]:
         ]
     pieces = [Window(Grain.RAW, start, first_hour), *middle, Window(Grain.RAW, last_hour, end)]
     return [piece for piece in pieces if piece.start < piece.end]
+
+
+def without_raw(windows: Iterable[Window], *, rows_from: datetime) -> list[Window]:
+    """`windows`, where raw pieces from before `rows_from` are the whole hours around them: their rows are gone."""
+    return [
+        Window(Grain.HOUR, floor_hour(window.start), ceil_hour(window.end))
+        if window.grain is Grain.RAW and window.start < rows_from
+        else window
+        for window in windows
+    ]
