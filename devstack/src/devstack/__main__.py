@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 SERVICES = ("accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync")
-TAKING_ANY = (*SERVICES, "test", "bench")  # their arguments are another program's
+TAKING_ANY = (*SERVICES, "test", "bench", "simulate")  # their arguments are another program's
 BROKERS = ("embedded", "apache")
 Command = Callable[[argparse.Namespace, list[str]], int]
 
@@ -78,6 +78,12 @@ def _faults(arguments: argparse.Namespace, _: list[str]) -> int:
     return faults(arguments)
 
 
+def _simulate(_: argparse.Namespace, rest: list[str]) -> int:
+    from devstack.stack.commands import simulate
+
+    return simulate(rest)
+
+
 def _supervise(arguments: argparse.Namespace, _: list[str]) -> int:
     from devstack.stack.supervise import main
 
@@ -135,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument(
         "--broker", choices=BROKERS, help="default: apache where Java and Maven are, else embedded"
     )
+    add("simulate", _simulate, "Play thousands of seeds of the simulation; `--seeds A..B`.")
     supervise = add("supervise", _supervise, "Run the stack in this process (what `up` starts).")
     supervise.add_argument("--broker", choices=BROKERS, default="embedded")
     for name in SERVICES:

@@ -29,10 +29,12 @@ class Calls:
     now: datetime
     made: dict[str, Entry] = field(default_factory=dict)
     subscriptions: list[str] = field(init=False)
+    organisations: list[str] = field(init=False)
     hot: float = 0.0
 
     def __post_init__(self) -> None:
         self.subscriptions = [self._uuid() for _ in range(_SUBSCRIPTIONS)]
+        self.organisations = [self._uuid() for _ in range(_SUBSCRIPTIONS)]
 
     def _uuid(self) -> str:
         return str(UUID(int=self.random.getrandbits(128), version=4))
@@ -60,7 +62,7 @@ class Calls:
             chosen.choice([429, 403, 503]) if by_gateway else chosen.choice([200, 200, 200, 201, 404, 500])
         )
         target = [f"ns:{NAMESPACE}", f"api:{api}", f"version:{api}", f"provider:{UUID(int=9)}"]
-        payer = [f"ns:{NAMESPACE}", f"subscription:{subscription}", f"org:{UUID(int=100 + number)}"]
+        payer = [f"ns:{NAMESPACE}", f"subscription:{subscription}", f"org:{self.organisations[number]}"]
         payer += [f"plan:{UUID(int=200 + number)}", f"api:{api}", f"provider:{UUID(int=9)}"]
         at = at or self.now - timedelta(seconds=chosen.randrange(6 * 3600))
         return {

@@ -337,6 +337,11 @@ def _become(*arguments: str) -> NoReturn:
     os.execv(sys.executable, [sys.executable, *arguments])
 
 
+def simulate(arguments: list[str]) -> int:
+    """Run the deterministic simulation in this process's place."""
+    _become("-m", "tests.simulation", *arguments)
+
+
 def check() -> int:
     """Run the house's rules, as `make check` does; the exit code is theirs."""
     return subprocess.run(
