@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from devstack.faults.rows import CONTROLS, counting
+from common.outbox import relay
+from devstack.faults.rows import CONTROLS, counting, events
 from metering.clients import kafka_log
 from metering.consumers import requests
 from metering.usecases import record_calls
@@ -25,6 +26,7 @@ def steps_of(module: ModuleType) -> list[str]:
 
 def test_the_suite_knows_every_place_where_the_shipped_code_can_be_ended() -> None:
     assert tuple(steps_of(kafka_log)) == counting.INGEST_STEPS
+    assert tuple(steps_of(relay)) == events.RELAY_STEPS
     before, after = steps_of(requests)
     assert (before, *steps_of(record_calls), after) == counting.CONSUMER_STEPS
 

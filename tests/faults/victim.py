@@ -12,6 +12,7 @@ shipped code only calls `passed(step)`, which does nothing there: no setting can
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import select
@@ -22,6 +23,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import httpx
 import uvicorn
 
 from common.clock import SystemClock
@@ -29,12 +31,18 @@ from common.db import Database
 from common.log import configure_logging
 from common.outbox.relay import relay
 from common.worker import run_loops, stop_on_signals
+from kong_sync.domain.records import Tables
+from kong_sync.settings import Settings as KongSyncSettings
+from kong_sync.usecases.plan_changes import plan_changes
+from kong_sync.usecases.reconcile import reconcile
 from metering import worker
 from metering.consumers.requests import consume_requests
 from metering.main import create_app
 from metering.settings import Settings
 from metering.usecases.republish import republish
 from tests.faults import broken
+from tests.kong_sync import market
+from tests.kong_sync.factories import a_key, a_subscription, a_version, an_api, an_id, some_tables
 
 Passed = Callable[[str], None]
 
@@ -60,17 +68,17 @@ def failpoint(point: dict[str, Any] | None) -> Passed:
     return passed
 
 
-async def ingest(settings: Settings, passed: Passed) -> None:
+async def ingest(passed: Passed) -> None:
     """The API, on the port that INGEST_PORT names."""
-    app = create_app(settings)
+    app = create_app()
     app.state.kafka_log.passed = passed
     port = int(os.environ["INGEST_PORT"])  # noqa: TID251 - this program's own
     await uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False)).serve()
 
 
-async def consumer(settings: Settings, passed: Passed) -> None:
+async def consumer(passed: Passed) -> None:
     """The consumer of the request log, begun again when it fails, as in the worker."""
-    stop, clock = asyncio.Event(), SystemClock()
+    stop, clock, settings = asyncio.Event(), SystemClock(), Settings()
     stop_on_signals(stop)
     db = Database(settings.database_worker_url.get_secret_value(), name="metering worker")
     reading = worker.reading_of(settings)
@@ -82,9 +90,9 @@ async def consumer(settings: Settings, passed: Passed) -> None:
     await db.dispose()
 
 
-async def sender(settings: Settings, passed: Passed) -> None:
+async def sender(passed: Passed) -> None:
     """The outbox relay."""
-    stop, clock = asyncio.Event(), SystemClock()
+    stop, clock, settings = asyncio.Event(), SystemClock(), Settings()
     stop_on_signals(stop)
     db = Database(settings.database_worker_url.get_secret_value(), name="metering relay")
 
@@ -97,15 +105,52 @@ async def sender(settings: Settings, passed: Passed) -> None:
     await db.dispose()
 
 
-async def everything(settings: Settings, _: Passed) -> None:
+async def everything(_: Passed) -> None:
     """The whole worker."""
     stop = asyncio.Event()
     stop_on_signals(stop)
-    await worker.run(settings, stop)
+    await worker.run(Settings(), stop)
 
 
-ROLES: dict[str, Callable[[Settings, Passed], Coroutine[Any, Any, None]]] = {
-    "ingest": ingest, "consumer": consumer, "relay": sender, "worker": everything,
+async def kong_sync(passed: Passed) -> None:
+    """A pass of kong-sync over a small marketplace; ends well only when nothing is left to do."""
+    settings = KongSyncSettings()
+    db = Database(settings.database_worker_url.get_secret_value(), name="kong-sync")
+    shipped = httpx.AsyncHTTPTransport.handle_async_request
+
+    async def watched(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return await shipped(self, request)
+        passed("write asked for")
+        answer = await shipped(self, request)
+        passed("write answered")
+        return answer
+
+    httpx.AsyncHTTPTransport.handle_async_request = watched  # type: ignore[method-assign]
+    await market.tell(db, _marketplace(int(os.environ["FAULTS_SEED"])))  # noqa: TID251 - this program's own
+    gateway, clock = settings.gateway(), SystemClock()
+    for _ in range(2):
+        report = await reconcile(db, gateway, clock=clock, stop=asyncio.Event())
+        assert report.error is None, report.error
+    left = (await plan_changes(db, gateway, now=clock.now(), generation="x")).plan.changes
+    assert not left, left
+    await gateway.close()
+    await db.dispose()
+
+
+def _marketplace(seed: int) -> Tables:
+    apis = [an_api(id=an_id(f"api {seed} {n}"), slug=f"pay-{n}") for n in range(2)]
+    versions = [a_version(id=an_id(f"v1 {api.id}"), api_id=api.id) for api in apis]
+    subscriptions = [a_subscription(id=an_id(f"s {seed} {n}"), api_id=apis[n % 2].id) for n in range(4)]
+    keys = [
+        a_key(id=an_id(f"k {s.id}"), subscription_id=s.id, sha256=hashlib.sha256(s.id.encode()).hexdigest())
+        for s in subscriptions
+    ]
+    return some_tables(apis=apis, versions=versions, subscriptions=subscriptions, keys=keys)
+
+
+ROLES: dict[str, Callable[[Passed], Coroutine[Any, Any, None]]] = {
+    "ingest": ingest, "consumer": consumer, "relay": sender, "worker": everything, "kong-sync": kong_sync,
 }  # fmt: skip
 
 
@@ -119,11 +164,10 @@ def play(order: dict[str, Any]) -> None:
     os.environ.update(order["environment"])  # noqa: TID251 - what a program started anew would be given
     code = 1
     try:
-        settings = Settings()
-        configure_logging(order["role"], settings.log_level)
+        configure_logging(order["role"], "INFO")
         if order.get("broken"):
             broken.VARIANTS[order["broken"]]()
-        asyncio.run(ROLES[order["role"]](settings, failpoint(order.get("failpoint"))))
+        asyncio.run(ROLES[order["role"]](failpoint(order.get("failpoint"))))
         code = 0
     except BaseException:
         traceback.print_exc()

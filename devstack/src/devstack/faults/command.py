@@ -14,6 +14,7 @@ from devstack.faults.lab import Ended, Lab, open_lab
 from devstack.faults.oracle import drained, judge
 from devstack.faults.rows import CONTROLS, ROWS, Row
 from devstack.faults.run import new_run
+from devstack.stack.layout import STOP_SIGNALS
 
 
 @dataclass(slots=True)
@@ -22,8 +23,14 @@ class Verdict:
 
     name: str
     verdict: str
+    row: int = 0
     reason: str = ""
     runs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """As it is printed."""
+        return f"row {self.row:>2}  {self.name}" if self.row else f"control {self.name}"
 
     @property
     def kills(self) -> int:
@@ -38,26 +45,40 @@ def faults(arguments: argparse.Namespace) -> int:
 
 
 async def _faults(seed: int, arguments: argparse.Namespace) -> int:
+    playing = asyncio.current_task()
+    for stop in STOP_SIGNALS:  # the servers are ours: they are ended whoever ends us
+        asyncio.get_running_loop().add_signal_handler(stop, playing.cancel if playing else lambda: None)
     chosen = [row for row in ROWS if not arguments.only or str(row.number) in arguments.only]
     controls = CONTROLS if not arguments.only or "controls" in arguments.only else {}
     if not chosen and not controls:
         print(f"There is no row {arguments.only}; there are {[row.number for row in ROWS]}.", file=sys.stderr)
         return 2
     _say(f"seed {seed}")
-    async with open_lab(prefer=arguments.broker) as lab:
-        _say(f"broker: {lab.broker}" + (f" ({lab.why_embedded})" if lab.why_embedded else ""))
-        rows = [(row, await _play_row(lab, row, seed=seed, runs=arguments.runs)) for row in chosen]
-        failed = {name: await _play_control(lab, name, seed=seed, runs=arguments.runs) for name in controls}
+    rows = [Verdict(row.name, "held", row.number) for row in chosen]
+    failed = [Verdict(name, "failed") for name in controls]
+    try:
+        async with open_lab(prefer=arguments.broker) as lab:
+            _say(f"broker: {lab.broker}" + (f" ({lab.why_embedded})" if lab.why_embedded else ""))
+            for number in range(arguments.runs):
+                for row, verdict in zip(chosen, rows, strict=True):
+                    await _play_row(lab, row, verdict, number=number, seed=seed + number)
+                for verdict in failed:
+                    await _play_control(lab, verdict, number=number, seed=seed + number)
+    except asyncio.CancelledError:
+        _say("interrupted: this is what was played until then")
+    for verdict in [*rows, *failed]:
+        if not verdict.runs and verdict.verdict != "not_runnable":
+            verdict.verdict, verdict.reason = "not_runnable", "interrupted before its first run"
+        _say(f"{verdict.title}: {verdict.verdict} in {len(verdict.runs)} runs, {verdict.kills} kills at work")
     answer = {
         "seed": seed,
-        "broker": lab.broker,
-        "rows": [_facts(verdict) | {"row": row.number} for row, verdict in rows],
-        "controls": [_facts(verdict) for verdict in failed.values()],
+        "rows": [_facts(verdict) | {"row": verdict.row} for verdict in rows],
+        "controls": [_facts(verdict) for verdict in failed],
     }
     if arguments.json:
         print(json.dumps(answer, indent=1))
-    sound = all(verdict.verdict != "broken" for _, verdict in rows)
-    return 0 if sound and all(verdict.verdict == "failed" for verdict in failed.values()) else 1
+    sound = all(verdict.verdict != "broken" for verdict in rows)
+    return 0 if sound and all(verdict.verdict == "failed" for verdict in failed) else 1
 
 
 def _facts(verdict: Verdict) -> dict[str, Any]:
@@ -67,33 +88,28 @@ def _facts(verdict: Verdict) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _play_row(lab: Lab, row: Row, *, seed: int, runs: int) -> Verdict:
+async def _play_row(lab: Lab, row: Row, verdict: Verdict, *, number: int, seed: int) -> None:
     reason = row.cannot(lab)
     if reason:
-        _say(f"row {row.number:>2}  {row.name}: not_runnable: {reason}")
-        return Verdict(row.name, "not_runnable", reason)
-    verdict = Verdict(row.name, "held")
-    for number in range(runs):
-        found = await _play(lab, row, number=number, seed=seed + number)
-        verdict.runs.append(found)
-        if found["differences"]:
-            verdict.verdict = "broken"
-        _tell(f"row {row.number:>2}  {row.name}", found)
-    _say(f"row {row.number:>2}  {row.name}: {verdict.verdict} in {runs} runs, {verdict.kills} kills at work")
-    return verdict
+        if verdict.verdict == "held":
+            _say(f"{verdict.title}: not_runnable: {reason}")
+        verdict.verdict, verdict.reason = "not_runnable", reason
+        return
+    found = await _play(lab, row, number=number, seed=seed)
+    verdict.runs.append(found)
+    if found["differences"]:
+        verdict.verdict = "broken"
+    _tell(verdict.title, found)
 
 
-async def _play_control(lab: Lab, name: str, *, seed: int, runs: int) -> Verdict:
+async def _play_control(lab: Lab, verdict: Verdict, *, number: int, seed: int) -> None:
     """A control has failed when each of its runs was found wrong, and for what was lost or counted twice."""
-    verdict, row = Verdict(name, "failed"), Row(0, name, CONTROLS[name])
-    for number in range(runs):
-        found = await _play(lab, row, number=number, seed=seed + number, broken=name)
-        verdict.runs.append(found)
-        if not any(text.startswith("O") for text in found["differences"]):
-            verdict.verdict = "unnoticed"
-        _tell(f"control {name}", found | {"differences": found["differences"][:1]})
-    _say(f"control {name}: {'failed, as it must' if verdict.verdict == 'failed' else 'UNNOTICED'}")
-    return verdict
+    row = Row(0, verdict.name, CONTROLS[verdict.name])
+    found = await _play(lab, row, number=number, seed=seed, broken=verdict.name)
+    verdict.runs.append(found)
+    if not any(text.startswith("O") for text in found["differences"]):
+        verdict.verdict = "unnoticed"
+    _tell(verdict.title, found | {"differences": found["differences"][:1]})
 
 
 async def _play(lab: Lab, row: Row, *, number: int, seed: int, broken: str | None = None) -> dict[str, Any]:
@@ -104,6 +120,7 @@ async def _play(lab: Lab, row: Row, *, number: int, seed: int, broken: str | Non
         try:
             async with asyncio.timeout(row.seconds):
                 await row.play(run)
+                await run.settled()
                 if row.counts:
                     await drained(run)
                     await judge(run)

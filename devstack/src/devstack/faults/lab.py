@@ -141,6 +141,7 @@ class Lab:
     broker: str
     why_embedded: str | None
     zygote: Zygote
+    templates: set[str] = field(default_factory=set)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -246,16 +247,28 @@ def _kafka(
 
 
 async def migrated_template(lab: Lab, service: str) -> None:
-    """The database `service` exists, migrated: the runs' databases are copies of it."""
+    """The database `service` exists, migrated: the runs' databases are copies of it. Made once."""
+    if service in lab.templates:
+        return
+    lab.templates.add(service)
     await databases.provision(lab.postgres_server.url, service, PASSWORD)
     owner = databases.urls(
         service, port=lab.postgres.port, password=PASSWORD, superuser_password=PASSWORD
     ).owner
     ini = HOME / "services" / service.replace("_", "-") / "alembic.ini"
+    await run_program(
+        [sys.executable, "-m", "common.migrations", f"{ini}=DATABASE_OWNER_URL"],
+        environment={"DATABASE_OWNER_URL": owner},
+    )
+
+
+async def run_program(command: list[str], *, environment: dict[str, str]) -> str:
+    """What `command` printed; RuntimeError with its complaints where it failed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "common.migrations", f"{ini}=DATABASE_OWNER_URL", stderr=subprocess.PIPE,
-        env={"DATABASE_OWNER_URL": owner, "PATH": os.environ["PATH"]},
+        *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=HOME,
+        env=environment | {"PATH": os.environ["PATH"]},
     )  # fmt: skip
-    _, problems = await process.communicate()
+    said, problems = await process.communicate()
     if process.returncode:
-        raise RuntimeError(f"The migrations of {service} failed:\n{problems.decode()[-2000:]}")
+        raise RuntimeError(f"{' '.join(command)} failed:\n{(said + problems).decode()[-2000:]}")
+    return said.decode()

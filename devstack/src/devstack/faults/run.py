@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -19,6 +22,7 @@ from devstack.embedded import ports
 from devstack.embedded.databases import DatabaseUrls
 from devstack.faults.lab import Ended, Lab, Victim
 from devstack.faults.traffic import INGEST_TOKEN, NAMESPACE, Batch, Calls, Sender, this_instant
+from devstack.stack.layout import HOME
 
 _READY_SECONDS = 30.0
 _DIE_SECONDS = 40.0
@@ -57,6 +61,8 @@ class Run:
     dead_letters: int = 0
     wants_kills: bool = True
     _victims: list[Victim] = field(default_factory=list)
+    _servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _feeding: list[asyncio.Task[None]] = field(default_factory=list)
     log_began: int = 0
     _began: float = field(default_factory=time.monotonic)
 
@@ -87,8 +93,24 @@ class Run:
         """A program of ours runs that will kill itself behind `step`."""
         return await self.start(role, failpoint={"at": step, "nth": nth, "after": after})
 
-    async def death(self, victim: Victim, step: str, *, measured: str) -> None:
-        """The victim has died at its failpoint, which it can only reach with work in hand."""
+    def feed(self, victim: Victim) -> None:
+        """There is always something to do until the victim is dead; `settled` waits for what is still unanswered."""
+
+        async def send() -> None:
+            while victim.alive:
+                await self.sender.send(self.calls.again(self.calls.batches(4)))
+
+        self._feeding.append(asyncio.create_task(send()))
+
+    async def settled(self) -> None:
+        """All that was fed was answered 2xx."""
+        await asyncio.gather(*self._feeding)
+        self._feeding.clear()
+
+    async def death(self, victim: Victim, step: str, *, measured: str, fed: bool = True) -> None:
+        """The victim (fed) has died at its failpoint, which it can only reach with work in hand."""
+        if fed:
+            self.feed(victim)
         try:
             code = await asyncio.wait_for(asyncio.shield(victim.ended), _DIE_SECONDS)
         except TimeoutError:
@@ -102,7 +124,8 @@ class Run:
     async def kill_at_work(
         self, victim: Victim, in_flight: Callable[[], Awaitable[int]], *, measured: str
     ) -> None:
-        """The victim was killed at a random moment at which it had something to do."""
+        """The victim was fed, and killed at a random moment at which it had something to do."""
+        self.feed(victim)
         await asyncio.sleep(self.random.random() * 0.15)
         seen = 0
 
@@ -121,8 +144,49 @@ class Run:
         victim.signal(signal.SIGKILL)
         await victim.ended
 
+    def folder(self, name: str) -> Path:
+        """A new folder of this run."""
+        path = self.lab.home / f"{name}-{next(self.lab.numbers)}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def spawn(self, name: str, command: Sequence[str], **environment: str) -> subprocess.Popen[bytes]:
+        """A server of this run alone."""
+        inherited = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        with (self.lab.home / f"{name}.log").open("ab") as sink:
+            process = subprocess.Popen(
+                command,
+                stdout=sink,
+                stderr=sink,
+                env=inherited | environment,
+                start_new_session=True,
+                cwd=HOME,
+            )
+        self._servers.append(process)
+        return process
+
+    async def listening(self, *needed: int) -> None:
+        """Each of the ports accepts connections."""
+
+        async def all_accept() -> bool:
+            return all(ports.accepts(port) for port in needed)
+
+        await self.until(all_accept, f"ports {needed} to be served", seconds=60)
+
+    async def end_role(self, role: str) -> None:
+        """All programs of that role are gone."""
+        for victim in self._victims:
+            if victim.role == role:
+                await self.end(victim)
+
     async def end_all(self) -> None:
-        """All programs of this run are gone."""
+        """All programs of this run are gone, and nobody sends any more."""
+        for task in self._feeding:
+            task.cancel()
+        await asyncio.gather(*self._feeding, return_exceptions=True)
+        for server in self._servers:
+            server.kill()
+            server.wait()
         for victim in self._victims:
             await self.end(victim)
 

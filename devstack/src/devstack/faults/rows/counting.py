@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from devstack.faults.run import Run
 
 # The steps that the shipped code tells of, in order: services/metering, `passed(...)`.
 INGEST_STEPS = ("connected", "sent", "acknowledged")
 CONSUMER_STEPS = (
-    "gathered", "fence", "log", "hours", "days", "subscription days", "quotas", "side tables", "offsets", "committed",
+    "gathered", "fence", "log", "hours", "days", "subscription days", "breakdowns", "quotas", "side tables", "offsets",
+    "committed",
 )  # fmt: skip
 KILLS_A_RUN = 4
 
@@ -17,41 +16,28 @@ KILLS_A_RUN = 4
 async def kill_ingest(run: Run) -> None:
     """Ingest dies before it hands a record to Kafka, before and after the acknowledgement, and at random."""
     await run.start("consumer")
-    sending: list[asyncio.Task[None]] = []
     for step in run.random.sample(INGEST_STEPS, len(INGEST_STEPS)):
         # Between handing over and acknowledgement the record is on its way for a moment: anywhere in it.
         after = run.random.random() * 0.01 if step == "sent" else 0
         victim = await run.start_to_die("ingest", step, nth=run.random.randint(1, 4), after=after)
-        sending.append(asyncio.create_task(run.sender.send(run.calls.again(run.calls.batches(6)))))
         await run.death(victim, step, measured="POST in hand")
-    victim = await run.start("ingest")
-    sending.append(asyncio.create_task(run.sender.send(run.calls.again(run.calls.batches(12)))))
 
     async def posting() -> int:
         return run.sender.in_flight
 
-    await run.kill_at_work(victim, posting, measured="entries in open POSTs")
+    await run.kill_at_work(await run.start("ingest"), posting, measured="entries in open POSTs")
     await run.start("ingest")
-    await asyncio.gather(*sending)
 
 
 async def kill_consumer(run: Run) -> None:
     """The consumer dies between steps of its transaction (all of them in three runs), and at random."""
     await run.start("ingest")
     first = run.number * KILLS_A_RUN
-    steps = [CONSUMER_STEPS[(first + n) % len(CONSUMER_STEPS)] for n in range(KILLS_A_RUN)]
-    for step in steps:
-        batches = run.calls.again(run.calls.batches(5))
-        sending = asyncio.create_task(run.sender.send(batches))
+    for step in [CONSUMER_STEPS[(first + n) % len(CONSUMER_STEPS)] for n in range(KILLS_A_RUN)]:
         victim = await run.start_to_die("consumer", step, nth=run.random.randint(1, 2))
-        await sending
-        if victim.alive:  # a second batch for the one that waits for it
-            await run.send(run.calls.again(run.calls.batches(2)))
         await run.death(victim, step, measured="batch in hand")
     victim = await run.start("consumer")
-    sending = asyncio.create_task(run.sender.send(run.calls.again(run.calls.batches(12))))
     await run.kill_at_work(victim, run.behind, measured="calls acknowledged and not recorded")
-    await sending
     await run.start("consumer")
 
 

@@ -36,8 +36,6 @@ async def kill_kafka(run: Run) -> None:
     run.kills.append(Kill("kafka", "at random", seen, "entries in open POSTs", run.elapsed()))
     outage = _outage(run)
     await asyncio.sleep(outage)
-    if outage > 1 and run.sender.refused == 0:
-        run.differ("no POST was refused while Kafka was away")
     kafka.start()
     await run.lab.ready()
     await sending
