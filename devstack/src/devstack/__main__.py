@@ -132,6 +132,16 @@ def _parser() -> argparse.ArgumentParser:
     faults = add(
         "faults", _faults, "Play the fault catalogue: kill, cut, fill and repeat, and recount every call."
     )
+    _add_fault_options(faults)
+    add("simulate", _simulate, "Play thousands of seeds of the simulation; `--seeds A..B`.")
+    supervise = add("supervise", _supervise, "Run the stack in this process (what `up` starts).")
+    supervise.add_argument("--broker", choices=BROKERS, default="embedded")
+    for name in SERVICES:
+        add(name, _service, f"The command line of {name}, with the stack's settings.")
+    return parser
+
+
+def _add_fault_options(faults: argparse.ArgumentParser) -> None:
     faults.add_argument("--seed", type=int, default=None, help="of the first run; the next has the next one")
     faults.add_argument("--runs", type=int, default=1, help="how many runs a row")
     faults.add_argument(
@@ -141,12 +151,6 @@ def _parser() -> argparse.ArgumentParser:
     faults.add_argument(
         "--broker", choices=BROKERS, help="default: apache where Java and Maven are, else embedded"
     )
-    add("simulate", _simulate, "Play thousands of seeds of the simulation; `--seeds A..B`.")
-    supervise = add("supervise", _supervise, "Run the stack in this process (what `up` starts).")
-    supervise.add_argument("--broker", choices=BROKERS, default="embedded")
-    for name in SERVICES:
-        add(name, _service, f"The command line of {name}, with the stack's settings.")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
