@@ -57,6 +57,11 @@ def test_every_price_model_has_a_sound_form(price: UsagePrice) -> None:
         ({"units_header": "x-marketplace-units"}, "units_header"),
         ({"units_header": "x tokens"}, "units_header"),
         ({"units_header": "X-Tokens"}, "units_header"),
+        ({"units_cap": 10}, "units_cap"),  # of what no header reports
+        ({"units_cap": 0, "units_header": "x-rows"}, "units_cap"),
+        ({"counted_statuses": ("5xx",)}, "counted_statuses"),
+        ({"counted_statuses": ("200", "2x")}, "counted_statuses"),
+        ({"counted_statuses": ("2xx",) * 21}, "counted_statuses"),
         ({"quota": 0}, "quota"),
         ({"included_requests": 100, "quota": 99}, "quota"),
     ],

@@ -41,7 +41,12 @@ async def test_what_was_put_comes_back(worker_db: Database) -> None:
         subscriptions=[
             a_subscription(
                 limits_override=Limits(second=1), canceled_at=NOW,
-                phases=(a_phase(until=NOW), a_phase(since=NOW, limits=Limits(day=5), units_header="x-rows")),
+                phases=(
+                    a_phase(until=NOW),
+                    a_phase(
+                        since=NOW, limits=Limits(day=5), units_header="x-rows", units_cap=9, counted_statuses=("2xx",)
+                    ),
+                ),
             )
         ],
         keys=[a_key(expires_at=NOW + timedelta(days=1))],

@@ -115,6 +115,16 @@ def test_the_latest_version_answers_where_none_is_named() -> None:
     assert latest.fields["service"]["id"] == an_edge().id_of(f"service.{v2.id}")
 
 
+def test_the_terms_that_decide_how_a_call_counts_stand_in_the_consumers_tags() -> None:
+    phase = a_phase(units_header="x-rows", units_cap=100, counted_statuses=("2xx", "404"))
+    tables = some_tables(subscriptions=[a_subscription(phases=(phase,))])
+    (consumer,) = of_kind(wanted(tables), Kind.CONSUMER, "subscription")
+    tags = consumer.fields["tags"]
+    assert [tag_value(tags, name) for name in ("units", "cap", "counts")] == ["x-rows", "100", "2xx.404"]
+    (plain,) = of_kind(wanted(), Kind.CONSUMER, "subscription")
+    assert [tag_value(plain.fields["tags"], name) for name in ("units", "cap", "counts")] == [None] * 3
+
+
 def test_a_service_is_guarded_and_logged() -> None:
     names = {e.fields["name"] for e in of_kind(wanted(), Kind.PLUGIN, "api")}
     assert names == {"pre-function", "post-function", "key-auth", "acl", "http-log"}

@@ -74,3 +74,46 @@ def test_a_restricted_keys_consumer_counts_to_the_subscription_in_its_tag() -> N
     entry["consumer"]["custom_id"] = "key_1"
     [(routing_key, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
     assert routing_key == to_call(stripped, {}).subscription_id == SUBSCRIPTION
+
+
+def sold_by(*tags: str, **overrides: Any) -> Call:
+    entry = an_entry(**overrides)
+    entry["consumer"]["tags"] += tags
+    [(_, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
+    return to_call(stripped, VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("tag", "status", "billable"),
+    [
+        ("counts:2xx", 200, True),
+        ("counts:2xx", 404, False),
+        ("counts:2xx.404", 404, True),
+        ("counts:2xx.404", 403, False),
+        ("counts:404", 200, False),
+        ("counts:4xx", 500, False),
+    ],
+)
+def test_a_plan_names_the_statuses_that_it_charges_for(tag: str, status: int, billable: bool) -> None:
+    call = sold_by(tag, status=status)
+    assert (call.billable, call.units) == (billable, 3 if billable else 0)
+
+
+def test_a_plan_never_makes_what_the_gateway_answered_billable() -> None:
+    assert not sold_by("counts:2xx.4xx", status=429, source="kong").billable
+
+
+def test_reported_units_are_capped_by_the_plan_and_weights_are_not() -> None:
+    assert sold_by("cap:10", usage_units=999).units == 10
+    assert sold_by("cap:10", usage_units=7).units == 7
+    assert sold_by("cap:2").units == 3  # the endpoint's weight
+    assert sold_by(usage_units=999).units == 999
+
+
+@pytest.mark.parametrize("tag", ["counts:", "counts:5xx", "counts:2xx.", "cap:", "cap:-1", "cap:ten"])
+def test_terms_that_cannot_be_read_are_refused_at_ingest(tag: str) -> None:
+    entry = an_entry()
+    entry["consumer"]["tags"].append(tag)
+    result = parse(json.dumps(entry).encode(), namespace=NAMESPACE)
+    assert result.entries == []
+    assert "tag" in result.rejected[0].reason

@@ -369,6 +369,8 @@ class PlanOut(BaseModel):
     rate_limits: dict[str, int | None]
     trial_days: int
     units_header: str | None
+    units_cap: int | None
+    counted_statuses: list[str]
 
     @classmethod
     def of(cls, plan: Plan) -> Self:

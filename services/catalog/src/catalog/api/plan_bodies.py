@@ -71,6 +71,10 @@ class PlanCreate(Body):
     rate_limits: RateLimitsIn = RateLimitsIn()
     trial_days: Whole = 0
     units_header: Annotated[str, StringConstraints(max_length=64, to_lower=True)] | None = None
+    units_cap: Limit | None = None
+    counted_statuses: list[Annotated[str, StringConstraints(max_length=3, to_lower=True)]] = Field(
+        default=[], max_length=20
+    )
     requires_approval: bool = False
 
     def terms(self) -> Terms:
@@ -87,6 +91,8 @@ class PlanCreate(Body):
             rate_limits=RateLimits(**self.rate_limits.model_dump()),
             trial_days=self.trial_days,
             units_header=self.units_header,
+            units_cap=self.units_cap,
+            counted_statuses=tuple(self.counted_statuses),
         )
 
 

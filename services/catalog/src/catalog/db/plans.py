@@ -37,6 +37,7 @@ def to_terms(wire: dict[str, Any]) -> Terms:
         **wire
         | {
             "first_period_allowance": Allowance(wire["first_period_allowance"]),
+            "counted_statuses": tuple(wire.get("counted_statuses", ())),  # terms of before it have none
             "rate_limits": RateLimits(**wire["rate_limits"]),
             "usage_price": UsagePrice(
                 model=PriceModel(price["model"]),

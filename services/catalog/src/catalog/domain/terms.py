@@ -1,5 +1,6 @@
 """What a plan sells: its terms, and the rules they must keep. Amounts are integers in minor units."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -11,6 +12,8 @@ from catalog.domain.errors import BadTerms
 from catalog.domain.headers import header_name
 
 MAX_AMOUNT = 1_000_000_000_00
+MAX_STATUSES = 20
+_STATUS = re.compile(r"[1-4](xx|[0-9]{2})")
 MAX_REQUESTS = 1_000_000_000_000
 _MAX_UNIT_PRICE = Decimal(1_000_000_000)
 _MAX_DECIMALS = 12
@@ -79,6 +82,10 @@ class Terms:
     rate_limits: RateLimits = RateLimits()
     trial_days: int = 0
     units_header: str | None = None  # of the provider's answers: how many units a call was, in lower case
+    units_cap: int | None = None  # at most so many units a call, whatever the answer reports
+    counted_statuses: tuple[
+        str, ...
+    ] = ()  # "2xx" or "404": what the upstream answers that is charged; (): below 500
 
     def to_wire(self) -> dict[str, Any]:
         """The terms as events, tables and answers carry them: decimals as text, only the model's fields."""
@@ -94,6 +101,8 @@ class Terms:
             "rate_limits": {f.name: getattr(self.rate_limits, f.name) for f in fields(RateLimits)},
             "trial_days": self.trial_days,
             "units_header": self.units_header,
+            "units_cap": self.units_cap,
+            "counted_statuses": list(self.counted_statuses),
         }
 
 
@@ -113,6 +122,7 @@ def checked_terms(terms: Terms) -> Terms:
             "The header that reports units is a name of your own in lower case, such as x-tokens-used.",
             field="units_header",
         )
+    _check_counting(terms)
     if terms.quota is not None:
         _check_range(terms.quota, MAX_REQUESTS, field="quota", low=1)
         if terms.quota < terms.included_requests:
@@ -125,6 +135,20 @@ def checked_terms(terms: Terms) -> Terms:
 def default_allowance(fixed_fee: int) -> Allowance:
     """Free plans include everything from the first day; paid ones as much as the prorated fee pays for."""
     return Allowance.PRORATED if fixed_fee > 0 else Allowance.FULL
+
+
+def _check_counting(terms: Terms) -> None:
+    if terms.units_cap is not None:
+        _check_range(terms.units_cap, MAX_REQUESTS, field="units_cap", low=1)
+        if terms.units_header is None:
+            raise BadTerms(
+                "A cap on reported units needs the units_header that reports them.", field="units_cap"
+            )
+    if len(terms.counted_statuses) > MAX_STATUSES or not all(map(_STATUS.fullmatch, terms.counted_statuses)):
+        raise BadTerms(
+            f"At most {MAX_STATUSES} statuses from 100 to 499 or classes from 1xx to 4xx: a failing upstream is free.",
+            field="counted_statuses",
+        )
 
 
 def _check_range(value: int, high: int, *, field: str, low: int = 0) -> None:

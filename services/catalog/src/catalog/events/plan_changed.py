@@ -54,6 +54,8 @@ class TermsInEvent(BaseModel):
     rate_limits: RateLimitsInEvent
     trial_days: int
     units_header: str | None
+    units_cap: int | None
+    counted_statuses: list[str]
 
 
 class PlanChanged(Event, topic="catalog.plan.v1", type="plan.changed", key="plan_id"):
@@ -106,6 +108,8 @@ class PlanChanged(Event, topic="catalog.plan.v1", type="plan.changed", key="plan
             "rate_limits": {"second": 10, "minute": 300, "hour": 10_000, "day": 100_000},
             "trial_days": 0,
             "units_header": "x-tokens-used",
+            "units_cap": 1_000_000,
+            "counted_statuses": ["2xx", "404"],
         }
         return cls(
             plan_id=UUID("01900000-0000-7000-8000-000000000041"),

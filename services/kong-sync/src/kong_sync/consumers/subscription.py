@@ -35,6 +35,8 @@ class Terms(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
     rate_limits: RateLimits = RateLimits()
     units_header: str | None = None
+    units_cap: PositiveInt | None = None
+    counted_statuses: tuple[str, ...] = ()
 
 
 class PhaseIn(BaseModel):
@@ -51,8 +53,9 @@ class PhaseIn(BaseModel):
         """As a value."""
         terms = self.terms
         return Phase(
-            str(self.plan_version_id), self.since, self.until, terms.rate_limits.limits, terms.units_header
-        )
+            str(self.plan_version_id), self.since, self.until, terms.rate_limits.limits, terms.units_header,
+            terms.units_cap, terms.counted_statuses,
+        )  # fmt: skip
 
 
 class SubscriptionEvent(Incoming, topic="subscriptions.subscription.v1"):

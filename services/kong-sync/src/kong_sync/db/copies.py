@@ -188,6 +188,8 @@ def _phase_json(phase: Phase) -> dict[str, Any]:
         "until": phase.until.isoformat() if phase.until else None,
         "limits": asdict(phase.limits),
         "units_header": phase.units_header,
+        "units_cap": phase.units_cap,
+        "counted_statuses": list(phase.counted_statuses),
     }
 
 
@@ -198,5 +200,8 @@ def _phase(stored: dict[str, Any]) -> Phase:
         datetime.fromisoformat(stored["since"]),
         datetime.fromisoformat(until) if until else None,
         Limits(**stored["limits"]),
-        stored.get("units_header"),  # copies of before it was told have none
+        # Copies of before these were told have none.
+        stored.get("units_header"),
+        stored.get("units_cap"),
+        tuple(stored.get("counted_statuses", ())),
     )

@@ -89,6 +89,8 @@ class Phase:
     until: datetime | None
     limits: Limits
     units_header: str | None = None
+    units_cap: int | None = None
+    counted_statuses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from kong_sync.domain.edge import Edge
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.limits import Limits, at_most, divided, kong_windows
-from kong_sync.domain.records import Key, Quota, Subscription
+from kong_sync.domain.records import Key, Phase, Quota, Subscription
 from kong_sync.domain.served import group_of
 from kong_sync.domain.standing import Stop, is_known, is_remembered, limits_of, phase_in_force, stop_of
 
@@ -91,7 +91,7 @@ def _consumer(
         f"api:{subscription.api_id}",
         f"provider:{subscription.provider_id}",
         f"mode:{holder.mode}",
-        *((f"units:{phase.units_header}",) if phase and phase.units_header else ()),
+        *(_counting_tags(phase) if phase else ()),
         *_stop_tags(stop),
     )
     consumer = edge.entity(Kind.CONSUMER, part, owner, holder.names, tags=tags)
@@ -102,6 +102,16 @@ def _consumer(
     if stop is None:
         fields = {"group": group_of(subscription.api_id), "consumer": {"id": consumer.id}}
         yield edge.entity(Kind.ACL, f"{part}.acl", owner, fields)
+
+
+def _counting_tags(phase: Phase) -> Iterator[str]:
+    """What of the terms decides how a call counts: metering reads it from the log entry, the header in Lua."""
+    if phase.units_header:
+        yield f"units:{phase.units_header}"
+    if phase.units_cap:
+        yield f"cap:{phase.units_cap}"
+    if phase.counted_statuses:
+        yield f"counts:{'.'.join(phase.counted_statuses)}"  # Kong allows neither comma nor slash in a tag
 
 
 def _stop_tags(stop: Stop | None) -> tuple[str, ...]:

@@ -12,8 +12,22 @@ from metering.domain.entry import ConsumerPart, Entry, GatewayObject, tag_list
 from metering.domain.errors import InvalidEntry
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# What the upstream answered is charged when the plan says nothing else.
+BELOW_500 = frozenset(range(100, 500))
+_STATUS = re.compile(r"[1-4](xx|[0-9]{2})")
 # `plan:` names a plan version: the terms in force when the call was made.
-_KEPT_TAGS = ("ns:", "org:", "plan:", "api:", "version:", "provider:", "subscription:", "mode:")
+_KEPT_TAGS = (
+    "ns:",
+    "org:",
+    "plan:",
+    "api:",
+    "version:",
+    "provider:",
+    "subscription:",
+    "mode:",
+    "cap:",
+    "counts:",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,8 @@ class Attribution:
     consumer_org: str | None
     key_id: str | None
     is_test: bool
+    counted: frozenset[int] = BELOW_500
+    units_cap: int | None = None
 
     @property
     def routing_key(self) -> str:
@@ -73,6 +89,8 @@ def attribute(entry: Entry) -> Attribution:
         consumer_org=payer.consumer_org,
         key_id=_id(credential, "key id") if credential else None,
         is_test=payer.is_test,
+        counted=payer.counted,
+        units_cap=payer.units_cap,
     )
 
 
@@ -81,6 +99,8 @@ class _Payer(NamedTuple):
     plan_version_id: str
     consumer_org: str
     is_test: bool
+    counted: frozenset[int]
+    units_cap: int | None
 
 
 # The same few thousand consumers and services come again and again: their tags are read once.
@@ -101,6 +121,8 @@ def _payer(custom_id: str | None, tags: tuple[str, ...]) -> _Payer:
         _id(named.get("plan"), "plan tag"),
         _id(named.get("org"), "org tag"),
         named.get("mode") == "test",
+        _statuses(named["counts"]) if "counts" in named else BELOW_500,
+        _cap(named["cap"]) if "cap" in named else None,
     )
 
 
@@ -113,3 +135,20 @@ def _id(value: str | None, what: str) -> str:
     if not _UUID.fullmatch(folded):
         raise InvalidEntry(f"no usable {what}")
     return folded
+
+
+def _statuses(tag: str) -> frozenset[int]:
+    """The statuses of "2xx.404". Never one from 500 on: a failing upstream is not paid for."""
+    items = tag.split(".")
+    if not all(map(_STATUS.fullmatch, items)):
+        raise InvalidEntry("no usable counts tag")
+    classes = {int(item[0]) * 100 for item in items if item.endswith("xx")}
+    return frozenset(int(item) for item in items if not item.endswith("xx")).union(
+        *(range(first, first + 100) for first in classes)
+    )
+
+
+def _cap(tag: str) -> int:
+    if not (tag.isascii() and tag.isdigit() and len(tag) <= 18):
+        raise InvalidEntry("no usable cap tag")
+    return int(tag)

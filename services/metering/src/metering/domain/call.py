@@ -74,7 +74,7 @@ def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
         who.subscription_id is not None
         and not who.is_test
         and entry.source == "upstream"
-        and 100 <= upstream_status < 500
+        and upstream_status in who.counted
     )
     latencies = entry.latencies
     return Call(
@@ -95,7 +95,7 @@ def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
         upstream_status=upstream_status or None,
         source=entry.source,
         billable=billable,
-        units=_units(entry, endpoint) if billable else 0,
+        units=_units(entry, endpoint, who.units_cap) if billable else 0,
         latency_ms=max(int(latencies.request), 0),
         upstream_latency_ms=int(latencies.proxy) if latencies.proxy >= 0 else None,
         gateway_latency_ms=max(int(latencies.kong), 0),
@@ -123,8 +123,8 @@ def _check(entry: Entry) -> None:
         raise InvalidEntry("a text holds a NUL")
 
 
-def _units(entry: Entry, endpoint: Endpoint | None) -> int:
-    # What the response reported comes before the endpoint's weight; an unmatched path counts one.
+def _units(entry: Entry, endpoint: Endpoint | None, cap: int | None) -> int:
+    # What the response reported, up to the plan's cap, comes before the endpoint's weight; unmatched paths count one.
     if entry.usage_units is not None:
-        return int(entry.usage_units)
+        return int(entry.usage_units) if cap is None else min(int(entry.usage_units), cap)
     return endpoint.weight if endpoint else 1
