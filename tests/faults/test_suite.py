@@ -39,7 +39,7 @@ def test_every_control_is_a_way_to_break_the_consumer() -> None:
 def test_every_row_holds_and_every_control_fails() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "devstack", "faults", "--seed", "3", "--broker", "embedded", "--json"],
-        cwd=ROOT, capture_output=True, text=True, timeout=400, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr[-6000:]
     answer = json.loads(done.stdout)

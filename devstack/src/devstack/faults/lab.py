@@ -63,7 +63,7 @@ class Zygote:
     process: asyncio.subprocess.Process
     logs: Path
     _starting: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _started: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    _started: asyncio.Queue[int | None] = field(default_factory=asyncio.Queue)
     _futures: dict[int, asyncio.Future[int]] = field(default_factory=dict)
     _reader: asyncio.Task[None] | None = None
 
@@ -89,6 +89,7 @@ class Zygote:
                 self._started.put_nowait(told["started"])
             else:
                 self._futures.pop(told["ended"]).set_result(told["code"])
+        self._started.put_nowait(None)
 
     async def start(self, role: str, environment: dict[str, str], **more: Any) -> Victim:
         """`role` runs, as a process of its own; `more` may say where it is to die, and how it is broken."""
@@ -97,6 +98,10 @@ class Zygote:
         async with self._starting:
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
             pid = await self._started.get()
+            if pid is None:
+                raise RuntimeError(
+                    f"The programs could not be loaded:\n{(self.logs / 'zygote.log').read_text()}"
+                )
             return Victim(pid, role, self._futures[pid])
 
     async def close(self) -> None:
