@@ -83,6 +83,7 @@ class Config:
                 "ACCOUNTS_SIGNING_KEY": json.dumps(self.secrets["accounts_signing_key"]),
                 "ACCOUNTS_TOKEN_TTL_SECONDS": str(TOKEN_SECONDS),
                 "ACCOUNTS_PLATFORM_ADMINS": ADMIN_ADDRESS,
+                "ACCOUNTS_SMTP_URL": f"smtp://127.0.0.1:{self.ports['smtp']}",
             },
             "catalog": {
                 "CATALOG_ALLOW_LOOPBACK_UPSTREAMS": "true",
@@ -139,6 +140,7 @@ class Config:
             "stripe": {"url": self.url("stripe")},
             "oidc": {"issuer": self.url("oidc")},
             "upstream": {"url": self.url("upstream")},
+            "mail": {"url": self.url("mail"), "smtp": f"smtp://127.0.0.1:{self.ports['smtp']}"},
             "postgres": {
                 "url": f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres",
                 "databases": {

@@ -77,6 +77,7 @@ def show_addresses(stack: dict[str, Any], console: Console) -> None:
     table.add_row("sample upstream", stack["upstream"]["url"], "")
     table.add_row("Stripe double", stack["stripe"]["url"], "")
     table.add_row("OIDC double", stack["oidc"]["issuer"], "")
+    table.add_row("mail", stack["mail"]["url"], "[dim]what people were sent[/dim]")
     table.add_row("Kafka", stack["kafka"]["bootstrap_servers"], "")
     table.add_row("Redis", stack["redis"]["url"], "")
     table.add_row(

@@ -14,6 +14,7 @@ from devstack.embedded.ports import free_port, is_free
 USUAL = {
     "kong_proxy": 8000, "kong_admin": 8001, "catalog": 8101, "subscriptions": 8102, "billing": 8103,
     "metering": 8104, "kong-sync": 8105, "accounts": 8106, "stripe": 8110, "oidc": 8111, "upstream": 8112,
+    "mail": 8113, "smtp": 8114,
     "postgres": 8120, "redis": 8121, "kafka": 8122, "kafka_controller": 8123,
 }  # fmt: skip
 

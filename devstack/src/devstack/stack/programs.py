@@ -74,6 +74,10 @@ def parts(config: Config, *, kafka: Program) -> list[Program]:
     upstream = _python(
         "devstack.upstream", "--port", str(ports["upstream"]), "--state", _folder(config, "upstream")
     )
+    mail = _python(
+        "devstack.mail", "--port", str(ports["mail"]), "--smtp-port", str(ports["smtp"]),
+        "--state", _folder(config, "mail"),
+    )  # fmt: skip
     postgres = postgres_server(config)
     return [
         Program(
@@ -88,6 +92,7 @@ def parts(config: Config, *, kafka: Program) -> list[Program]:
         kafka,
         Program("oidc", _fixed(oidc), plain, f"{config.url('oidc')}/livez"),
         Program("stripe", _fixed(stripe), plain, f"{config.url('stripe')}/livez"),
+        Program("mail", _fixed(mail), plain, f"{config.url('mail')}/livez"),
         Program("upstream", _fixed(upstream), plain, f"{config.url('upstream')}/livez"),
         Program("kong", _fixed(kong), config.gateway_environment(), f"{config.url('kong_admin')}/status"),
     ]

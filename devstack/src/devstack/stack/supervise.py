@@ -152,7 +152,7 @@ async def _stop(supervisor: Supervisor) -> None:
     order = [
         ["kong", "upstream"],
         ["metering", "billing", "catalog", "subscriptions", "kong-sync", "accounts"],
-        ["stripe", "oidc", "kafka", "redis"],
+        ["stripe", "oidc", "mail", "kafka", "redis"],
         ["postgres"],
     ]
     await supervisor.stop_all(order)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from accounts.api import access_tokens, admin, audit, me, members, organisations, tokens
+from accounts.api import (
+    access_tokens,
+    admin,
+    audit,
+    me,
+    members,
+    notification_preferences,
+    organisations,
+    tokens,
+)
 from accounts.clients.issuer_keys import IssuerKeys
 from accounts.clients.oidc import OidcVerifier
 from accounts.clients.signing import Signer
@@ -29,7 +38,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         discovery_url=settings.oidc_discovery_url,
         timeout_seconds=settings.oidc_timeout_seconds,
     )
-    routers = [m.router for m in (tokens, me, organisations, members, access_tokens, audit, admin)]
+    routers = [
+        m.router
+        for m in (
+            tokens,
+            me,
+            organisations,
+            members,
+            access_tokens,
+            notification_preferences,
+            audit,
+            admin,
+        )
+    ]
     return create_service_app(
         name="accounts",
         settings=settings,

@@ -27,6 +27,14 @@ class Settings(ServiceSettings):
         default="", description="Public JWKs (a JSON list) still accepted while tokens live."
     )
     token_ttl_seconds: int = Field(default=900, ge=60, le=86_400)
+    smtp_url: SecretStr | None = Field(
+        default=None,
+        description="smtp://, smtp+starttls:// or smtps://, with user:password@; without it nobody is told.",
+    )
+    smtp_timeout_seconds: float = Field(default=10.0, gt=0, description="Of each step with the mail server.")
+    mail_from: str = Field(
+        default="Marketplace <alerts@marketplace.example>", description="Of every message."
+    )
     platform_admins: str = Field(
         default="", description="Verified e-mail addresses of operators, comma-separated."
     )

@@ -82,6 +82,33 @@ access_token = Table(
     Index("ix_access_token_user_id", "user_id", "id"),
 )
 
+# Without the address: that is looked up when the message is sent. `due_at`: when it is tried next; none once it ended.
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("organisation_id", Uuid, ForeignKey("organisation.id"), nullable=False),
+    Column("user_id", Uuid, ForeignKey("platform_user.id"), nullable=False, index=True),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("due_at", _INSTANT),
+    Column("ended_at", _INSTANT),
+    CheckConstraint("status IN ('pending', 'sent', 'refused', 'expired', 'unwanted')", name="status"),
+    Index("ix_notification_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)
+
+notification_preference = Table(
+    "notification_preference",
+    metadata,
+    Column("organisation_id", Uuid, ForeignKey("organisation.id"), primary_key=True),
+    Column("user_id", Uuid, ForeignKey("platform_user.id"), primary_key=True, index=True),
+    Column("alerts", Boolean, nullable=False),
+    Column("updated_at", _INSTANT, nullable=False),
+)
+
 audit_entry = Table(
     "audit_entry",
     metadata,

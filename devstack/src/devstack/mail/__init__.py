@@ -1,0 +1,1 @@
+"""A mail server for development: takes every message, keeps it, shows it. It sends nothing on."""
