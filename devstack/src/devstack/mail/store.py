@@ -7,9 +7,7 @@ import email.policy
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 from devstack.mail.smtp import Envelope
 
@@ -39,7 +37,7 @@ class Store:
 
     def deliver(self, envelope: Envelope, content: bytes) -> None:
         """The message is stored, once for each Message-ID and recipient."""
-        message = cast("EmailMessage", email.message_from_bytes(content, policy=email.policy.default))
+        message = email.message_from_bytes(content, policy=email.policy.default)
         message_id = str(message["Message-ID"] or "")
         known_by = message_id.encode() or content
         name = hashlib.sha256(b"\n".join([known_by, *(r.encode() for r in envelope.recipients)])).hexdigest()[

@@ -95,7 +95,8 @@ def _time(instant: datetime) -> str:
 
 def next_attempt(attempts: int, *, jitter: float, now: datetime) -> datetime:
     """When to try again after `attempts` failures: 5 s, 20 s, 80 s … an hour, times 1 to 1.5 by `jitter` in [0, 1)."""
-    wait = min(_FIRST_WAIT * 4 ** min(attempts - 1, 10), _LONGEST_WAIT)
+    doublings = 2 * min(attempts - 1, 10)
+    wait = min(_FIRST_WAIT * (1 << doublings), _LONGEST_WAIT)
     return now + wait * (1 + jitter / 2)
 
 
