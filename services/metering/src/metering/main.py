@@ -11,7 +11,7 @@ from common.clock import Clock
 from common.db import Database
 from common.http.admin import republish_router
 from common.http.app import create_service_app
-from metering.api import alerts, ingest, reconciliation, usage
+from metering.api import alerts, ingest, reconciliation, streams, usage
 from metering.api.ingest import IngestRules
 from metering.clients.geoip import country_lookup
 from metering.settings import Settings, kafka_log_of
@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
         routers=[
             ingest.router,
             usage.router,
+            streams.router,
             reconciliation.router,
             alerts.router,
             republish_router(republish),
@@ -50,6 +51,6 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
             settings.database_url.get_secret_value(), name="metering", pool_size=settings.database_pool_size
         ),
         clock=clock,
-        state={"kafka_log": kafka_log, "ingest_rules": rules},
+        state={"streams": streams.Slots(settings.streams), "kafka_log": kafka_log, "ingest_rules": rules},
         lifespan=lifespan,
     )

@@ -48,6 +48,9 @@ class Settings(ServiceSettings):
         default=3, ge=0, le=23, description="From this hour (UTC) on the rollups are reconciled, once a day."
     )
     alert_seconds: float = Field(default=5.0, gt=0, description="How often due alert rules are looked at.")
+    streams: int = Field(
+        default=20, ge=1, description="Exports and live streams that one process gives at a time."
+    )
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."
     )

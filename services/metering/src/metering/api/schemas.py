@@ -101,6 +101,13 @@ class BucketOut(TotalsOut):
     start: datetime
 
 
+class LiveOut(BaseModel):
+    """The hour before and this one, as far as they are counted."""
+
+    hours: list[BucketOut]
+    as_of: datetime | None
+
+
 class TimeseriesOut(BaseModel):
     """Every bucket of the range, also the empty ones."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -121,24 +122,62 @@ async def list_requests(
     after: tuple[datetime, str] | None, limit: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Calls of [start, end), newest first; a keyset page, so the last one costs what the first does."""
+    if filters.subscription_id is not None:
+        return await requests_of(
+            session, filters, calls, subscription_id=filters.subscription_id, start=start, end=end, after=after,
+            limit=limit,
+        )  # fmt: skip
+    where, parameters = _where(filters, calls, start=start, end=end, after=after, limit=limit)
+    newest = min(end, after[0]) if after else end
+    parameters |= _days(start, newest)
+    query = _PAGE.format(names=_NAMES, where=where, dimensions=" AND ".join(filters.conditions()))
+    return [dict(row) for row in (await session.execute(text(query), parameters)).mappings()]
+
+
+def _where(
+    filters: Filters, calls: CallFilters, *, start: datetime, end: datetime, after: tuple[datetime, str] | None,
+    limit: int,
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
     conditions = ["started_at >= :start", "started_at < :end", *filters.conditions(), *calls.conditions()]
-    parameters: dict[str, Any] = {
-        "start": start, "end": end, "limit": limit, **filters.parameters(), **calls.parameters()
-    }  # fmt: skip
+    parameters: dict[str, Any] = {"start": start, "end": end, "limit": limit}
+    parameters |= filters.parameters() | calls.parameters()
     if after is not None:
         conditions.append("(started_at, request_id) < (:after_at, :after_id)")
         parameters |= {"after_at": after[0], "after_id": after[1]}
-    where = " AND ".join(conditions)
-    if filters.subscription_id is None:
-        newest = min(end, after[0]) if after else end
-        parameters |= {
-            "first_day": floor_day(start).date(),
-            "last_day": floor_day(newest).date() + timedelta(days=1),
-        }
-        query = _PAGE.format(names=_NAMES, where=where, dimensions=" AND ".join(filters.conditions()))
-    else:
-        query = (
-            f"SELECT {_NAMES} FROM api_requests_log WHERE {where}"
-            " ORDER BY started_at DESC, request_id DESC LIMIT :limit"
-        )
-    return [dict(row) for row in (await session.execute(text(query), parameters)).mappings()]
+    return " AND ".join(conditions), parameters
+
+
+def _days(start: datetime, end: datetime) -> dict[str, date]:
+    return {"first_day": floor_day(start).date(), "last_day": floor_day(end).date() + timedelta(days=1)}
+
+
+_CALLED = """
+    SELECT DISTINCT subscription_id FROM usage_records_daily
+    WHERE day >= :first_day AND day < :last_day AND {dimensions} ORDER BY subscription_id"""
+
+
+async def called_subscriptions(
+    session: AsyncSession, filters: Filters, *, start: datetime, end: datetime
+) -> list[UUID | None]:
+    """The subscriptions with calls in the days of [start, end), in order; last None, for calls without one."""
+    parameters: dict[str, Any] = {**_days(start, end), **filters.parameters()}
+    query = text(_CALLED.format(dimensions=" AND ".join(filters.conditions())))
+    return list(await session.scalars(query, parameters))
+
+
+async def requests_of(
+    session: AsyncSession, filters: Filters, calls: CallFilters, *, subscription_id: UUID | None, start: datetime,
+    end: datetime, after: tuple[datetime, str] | None, limit: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Calls of one subscription, or without any, newest first."""
+    where, parameters = _where(
+        replace(filters, subscription_id=None), calls, start=start, end=end, after=after, limit=limit
+    )
+    of_it = "subscription_id IS NULL"
+    if subscription_id is not None:
+        of_it, parameters["subscription_id"] = "subscription_id = :subscription_id", subscription_id
+    query = text(
+        f"SELECT {_NAMES} FROM api_requests_log WHERE {of_it} AND {where}"
+        " ORDER BY started_at DESC, request_id DESC LIMIT :limit"
+    )
+    return [dict(row) for row in (await session.execute(query, parameters)).mappings()]

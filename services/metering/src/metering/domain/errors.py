@@ -79,3 +79,9 @@ class AlertTestTooSoon(DomainError):
 
     status: ClassVar[int] = 429
     code: ClassVar[str] = "ALERT_TEST_TOO_SOON"
+
+
+class StreamsTaken(Unavailable):
+    """As many exports and live streams run as this process gives."""
+
+    code: ClassVar[str] = "STREAMS_TAKEN"
