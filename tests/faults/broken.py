@@ -59,10 +59,10 @@ def dedupe_by_body() -> None:
     without_unique_index()
     seen = set[bytes]()
 
-    def read_unseen(records: Sequence[Any], versions: Mapping[str, Any]) -> Batch:
+    def read_unseen(records: Sequence[Any], *more: Any, **named: Any) -> Batch:
         fresh = {digest: r for r in records if (digest := hashlib.sha256(r.value).digest()) not in seen}
         seen.update(fresh)
-        return read_batch(list(fresh.values()), versions)
+        return read_batch(list(fresh.values()), *more, **named)
 
     setattr(consumer, "read_batch", read_unseen)  # noqa: B010
 

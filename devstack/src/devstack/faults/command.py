@@ -107,7 +107,9 @@ async def _play_control(lab: Lab, verdict: Verdict, *, number: int, seed: int) -
     row = Row(0, verdict.name, CONTROLS[verdict.name])
     found = await _play(lab, row, number=number, seed=seed, broken=verdict.name)
     verdict.runs.append(found)
-    if not any(text.startswith("O") for text in found["differences"]):
+    # For what it counted, that is, and not for having come to a stop: then it would show nothing.
+    stopped = any(text.startswith(("stalled", "not finished")) for text in found["differences"])
+    if stopped or not any(text.startswith("O") for text in found["differences"]):
         verdict.verdict = "unnoticed"
     _tell(verdict.title, found | {"differences": found["differences"][:1]})
 
