@@ -1,9 +1,9 @@
-"""Where a call came from, how far back the log reaches, what keys and APIs are told of their use."""
+"""Where a call came from, and how far back the log reaches."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from common.migrations import grant, tenant_policy
+from common.migrations import grant
 
 revision = "0003"
 down_revision = "0004"
@@ -68,8 +68,6 @@ def upgrade() -> None:
     op.add_column("api_requests_log", sa.Column("country", sa.Text))
     op.add_column("api_requests_log", sa.Column("client_net", sa.Text))
     _create_reach()
-    _create_key_use()
-    _create_api_statistics()
 
 
 def _create_reach() -> None:
@@ -78,50 +76,11 @@ def _create_reach() -> None:
         sa.Column("one_row", sa.Boolean, sa.CheckConstraint("one_row", name="ck_request_log_reach_one_row")),
         sa.Column("rows_from", INSTANT, nullable=False),
         sa.Column("nets_from", INSTANT, nullable=False),
-        sa.Column("use_read_to", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("one_row", name="pk_request_log_reach"),
     )
-    op.execute("INSERT INTO request_log_reach VALUES (true, '2000-01-01Z', '2000-01-01Z', '2000-01-01Z')")
+    op.execute("INSERT INTO request_log_reach VALUES (true, '2000-01-01Z', '2000-01-01Z')")
     grant(op, "metering", "request_log_reach", api="SELECT")
     op.execute(ENSURE_PARTITION)
     op.execute(DROP_PARTITIONS)
     op.execute("REVOKE ALL ON FUNCTION drop_request_log_partitions(date) FROM PUBLIC")
     op.execute("GRANT EXECUTE ON FUNCTION drop_request_log_partitions(date) TO metering_worker")
-
-
-def _create_key_use() -> None:
-    op.create_table(
-        "key_use",
-        sa.Column("key_id", sa.Uuid, nullable=False),
-        sa.Column("consumer_org", sa.Uuid, nullable=False),
-        sa.Column("subscription_id", sa.Uuid, nullable=False),
-        sa.Column("last_used_at", INSTANT, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("published_version", sa.Integer, nullable=False, server_default="0"),
-        sa.Column("published_at", INSTANT),
-        sa.PrimaryKeyConstraint("key_id", name="pk_key_use"),
-    )
-    op.create_index(
-        "ix_key_use_due", "key_use", ["published_at"], postgresql_where=sa.text("version > published_version")
-    )
-    grant(op, "metering", "key_use", api="SELECT")
-    op.execute("GRANT UPDATE (published_version, published_at) ON key_use TO metering_api")
-    tenant_policy(op, "key_use", consumer="consumer_org")
-
-
-def _create_api_statistics() -> None:
-    op.create_table(
-        "api_statistics",
-        sa.Column("api_id", sa.Uuid, nullable=False),
-        sa.Column("provider_org", sa.Uuid, nullable=False),
-        sa.Column("calls", sa.BigInteger, nullable=False),
-        sa.Column("latency_ms", sa.Integer),
-        sa.Column("uptime_ppm", sa.Integer),
-        sa.Column("as_of", INSTANT, nullable=False),
-        sa.Column("version", sa.Integer, nullable=False),
-        sa.Column("published_version", sa.Integer, nullable=False, server_default="0"),
-        sa.PrimaryKeyConstraint("api_id", name="pk_api_statistics"),
-    )
-    grant(op, "metering", "api_statistics", api="SELECT")
-    op.execute("GRANT UPDATE (published_version) ON api_statistics TO metering_api")
-    tenant_policy(op, "api_statistics", provider="provider_org")

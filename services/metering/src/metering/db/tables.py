@@ -276,38 +276,12 @@ file_position = Table(
     Column("updated_at", _INSTANT, nullable=False),
 )  # fmt: skip
 
-# One row: how far back raw rows and clients' networks are kept, and up to when keys' uses were read from them.
+# One row: how far back raw rows and clients' networks are kept.
 request_log_reach = Table(
     "request_log_reach", metadata,
     Column("one_row", Boolean, CheckConstraint("one_row", name="one_row"), primary_key=True),
     Column("rows_from", _INSTANT, nullable=False),
     Column("nets_from", _INSTANT, nullable=False),
-    Column("use_read_to", _INSTANT, nullable=False),
-)  # fmt: skip
-
-key_use = Table(
-    "key_use", metadata,
-    Column("key_id", Uuid, primary_key=True),
-    Column("consumer_org", Uuid, nullable=False),
-    Column("subscription_id", Uuid, nullable=False),
-    Column("last_used_at", _INSTANT, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("published_version", Integer, nullable=False, server_default="0"),
-    Column("published_at", _INSTANT),
-    Index("ix_key_use_due", "published_at", postgresql_where=text("version > published_version")),
-)  # fmt: skip
-
-# What the catalogue shows of an API; `uptime_ppm` is per million, none without an answer to judge by.
-api_statistics = Table(
-    "api_statistics", metadata,
-    Column("api_id", Uuid, primary_key=True),
-    Column("provider_org", Uuid, nullable=False),
-    Column("calls", BigInteger, nullable=False),
-    Column("latency_ms", Integer),
-    Column("uptime_ppm", Integer),
-    Column("as_of", _INSTANT, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("published_version", Integer, nullable=False, server_default="0"),
 )  # fmt: skip
 
 # What each night's reconciliation found; at most a thousand differences are named.
