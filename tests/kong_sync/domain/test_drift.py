@@ -1,4 +1,4 @@
-"""Drift is what differs although the wish is as old as what was written; all else is work not yet done."""
+"""Drift is what stands in Kong otherwise than it was last written; all else is work not yet done."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from kong_sync.domain.difference import Difference
-from kong_sync.domain.drift import Drift, DriftKind, Dump, find_drifted, settled_owners
+from kong_sync.domain.drift import Drift, DriftKind, Dump, Memory, find_drifted
 from kong_sync.domain.entities import MANAGED_TAG, Concern, Entity, Kind, Owner
-from kong_sync.domain.progress import Progress, State, Wish, wishes
-from kong_sync.domain.records import Tables
 from tests.kong_sync.factories import (
     an_api,
     an_edge,
@@ -20,7 +16,6 @@ from tests.kong_sync.factories import (
     as_kong_returns,
     of_kind,
     plugin,
-    some_tables,
     wanted,
 )
 
@@ -38,21 +33,15 @@ def dump_of(entities: Iterable[Entity], *others: tuple[Kind, dict[str, Any]]) ->
     return dump
 
 
-def wishes_of(tables: Tables) -> dict[Owner, Wish]:
-    return wishes(tables, wanted(tables), public_proxy_url="http://proxy")
+def remembered(entities: Iterable[Entity] = (), *, open_: Iterable[Entity] = ()) -> Memory:
+    """What we wrote; the canary has a book of its own."""
+    tenants = (entity for entity in entities if entity.owner.concern is not Concern.CANARY)
+    return Memory({entity.key: entity for entity in tenants}, {entity.key: entity for entity in open_})
 
 
-def told(wishes: dict[Owner, Wish], state: State = State.LIVE) -> dict[Owner, Progress]:
-    return {owner: Progress(state, None, wish.fingerprint) for owner, wish in wishes.items()}
-
-
-def drifted(dump: Dump, *, tables: Tables | None = None, platform_settled: bool = True) -> list[Drift]:
-    """The drift in a gateway to which the factories' marketplace was written, while `tables` is wanted now."""
-    written, now = wishes_of(some_tables()), wishes_of(tables or some_tables())
-    return find_drifted(
-        an_edge(), wanted(tables), dump, settled=settled_owners(now, told(written)), known=now,
-        platform_settled=platform_settled,
-    )  # fmt: skip
+def drifted(dump: Dump, memory: Memory | None = None) -> list[Drift]:
+    """The drift in a gateway to which the factories' marketplace was written, unless `memory` says otherwise."""
+    return find_drifted(an_edge(), memory or remembered(wanted()), dump)
 
 
 def test_what_is_as_it_was_written_is_no_drift() -> None:
@@ -72,60 +61,40 @@ def test_a_hand_delete_is_missing() -> None:
     assert (found.kind, found.entity.key) == (DriftKind.MISSING, limits.key)
 
 
-def test_a_new_wish_is_no_drift() -> None:
-    moved = some_tables(apis=[an_api(base_url="https://elsewhere.example")])
-    assert drifted(dump_of(wanted()), tables=moved) == []
-    not_yet = dump_of(wanted(some_tables(apis=[], versions=[])))
-    assert drifted(not_yet, tables=moved, platform_settled=False) == []
+def test_what_was_not_written_yet_is_no_drift() -> None:
+    half = [e for e in wanted() if e.owner.concern is not Concern.SUBSCRIPTION]
+    assert drifted(dump_of(half), remembered(half)) == []
+
+
+def test_what_is_open_may_stand_there_or_not_and_as_it_likes() -> None:
+    rest = [e for e in wanted() if e.key != SERVICE.key]
+    memory = remembered(rest, open_=[SERVICE])
+    edited = replace(SERVICE, fields={**SERVICE.fields, "read_timeout": 1})
+    for stands in ([], [SERVICE], [edited]):
+        assert drifted(dump_of([*rest, *stands]), memory) == []
+
+
+def test_before_the_first_write_nothing_can_have_drifted() -> None:
+    assert drifted(dump_of(wanted()), remembered()) == []
 
 
 def test_what_a_restored_backup_brought_back_is_a_leftover() -> None:
-    retired = some_tables(apis=[an_api(status="retired")])
-    nothing = wishes_of(retired)
-    found = find_drifted(
-        an_edge(), wanted(retired), dump_of(wanted()), platform_settled=False, known=nothing,
-        settled=settled_owners(nothing, told(nothing, State.NOT_PROVISIONED)),
-    )  # fmt: skip
+    kept = [e for e in wanted() if e.owner.concern is not Concern.API]
+    found = drifted(dump_of(wanted()), remembered(kept))
     assert {drift.kind for drift in found} == {DriftKind.LEFTOVER}
     assert {drift.entity.owner for drift in found} == {API}
 
 
-def test_an_entity_of_ours_for_nobody_we_know_is_a_leftover() -> None:
-    tables = some_tables(subscriptions=[], keys=[])
-    found = drifted(dump_of(wanted()), tables=tables, platform_settled=False)
-    assert {(drift.kind, drift.entity.owner.concern) for drift in found} == {
-        (DriftKind.LEFTOVER, Concern.SUBSCRIPTION)
-    }
-
-
-@pytest.mark.parametrize(
-    ("state", "fingerprint", "wanted_at_all", "settled"),
-    [
-        (State.LIVE, "a", True, True),
-        (State.APPLIED, "a", True, True),
-        (State.NOT_PROVISIONED, "a", False, True),
-        (State.LIVE, "b", True, False),
-        (State.PENDING, "a", True, False),
-        (State.FAILED, "a", True, False),
-        (State.NOT_PROVISIONED, "a", True, False),  # the gateway was switched off
-    ],
-)
-def test_only_what_was_told_as_written_can_drift(
-    state: State, fingerprint: str, wanted_at_all: bool, settled: bool
-) -> None:
-    wish = Wish("a", wanted_at_all, an_id("acme"))
-    found = settled_owners({API: wish}, {API: Progress(state, None, fingerprint)})
-    assert found == ({API} if settled else set())
-    assert settled_owners({API: wish}, {}) == set()
-
-
-def test_the_platforms_own_entities_drift_once_all_was_written() -> None:
+def test_the_platforms_own_entities_drift_but_for_the_canary_that_is_never_the_same_twice() -> None:
     without = dump_of(e for e in wanted() if e.owner.concern not in {Concern.PROBE, Concern.CANARY})
-    assert drifted(without, platform_settled=False) == []
-    assert {drift.entity.owner.concern for drift in drifted(without)} == {Concern.PROBE, Concern.CANARY}
+    assert {drift.entity.owner.concern for drift in drifted(without)} == {Concern.PROBE}
+    assert (
+        drifted(dump_of(wanted()), remembered(e for e in wanted() if e.owner.concern is not Concern.CANARY))
+        == []
+    )
 
 
-def test_what_others_hang_on_ours_is_reported_whatever_our_wishes_are() -> None:
+def test_what_others_hang_on_ours_is_reported_too() -> None:
     others: list[tuple[Kind, dict[str, Any]]] = [
         (Kind.PLUGIN, {"id": an_id("on service"), "name": "ip-restriction", "service": {"id": SERVICE.id}}),
         (Kind.ROUTE, {"id": an_id("back door"), "name": "back-door", "service": {"id": SERVICE.id}}),
@@ -133,7 +102,7 @@ def test_what_others_hang_on_ours_is_reported_whatever_our_wishes_are() -> None:
         (Kind.PLUGIN, {"id": an_id("global"), "name": "prometheus", "service": None}),
         (Kind.SERVICE, {"id": an_id("theirs"), "name": "theirs"}),
     ]
-    found = drifted(dump_of(wanted(), *others), platform_settled=False)
+    found = drifted(dump_of(wanted(), *others))
     assert {(drift.kind, drift.entity.label, drift.entity.owner, drift.ours) for drift in found} == {
         (DriftKind.FOREIGN, "ip-restriction", API, False),
         (DriftKind.FOREIGN, "back-door", API, False),

@@ -18,7 +18,7 @@ from tests.kong_sync.stage import Stage
 
 
 async def drift(stage: Stage) -> list[Drift]:
-    return await find_drift(stage.db, stage.gateway, now=stage.clock.now())
+    return await find_drift(stage.db, stage.gateway)
 
 
 @pytest.fixture
@@ -85,4 +85,4 @@ async def test_a_copy_of_our_tags_is_reported_and_left_alone(stage: Stage, admin
 
 async def test_a_switched_off_gateway_does_not_drift(stage: Stage) -> None:
     await stage.set_up()
-    assert await find_drift(stage.db, replace(stage.gateway, enabled=False), now=stage.clock.now()) == []
+    assert await find_drift(stage.db, replace(stage.gateway, enabled=False)) == []

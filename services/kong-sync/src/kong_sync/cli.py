@@ -21,7 +21,6 @@ from kong_sync.clients.gateway import Gateway
 from kong_sync.domain.adoption import Adoption
 from kong_sync.domain.diff import Change
 from kong_sync.domain.display import Line, Tone, show_adoption, show_changes, show_drift
-from kong_sync.domain.drift import Drift
 from kong_sync.domain.errors import AdoptionChanged, FrontDoorInvalid, OwnerFailed
 from kong_sync.domain.guard import Plan
 from kong_sync.domain.report import Outcome, PassReport
@@ -83,11 +82,7 @@ def plan(*, confirm_deletes: ConfirmDeletes = False, as_json: AsJson = False) ->
 @app.command()
 def drift(*, as_json: AsJson = False) -> None:
     """Print what somebody changed in the gateway. Exit status: 0 nothing, 2 something, 1 it does not answer."""
-
-    async def work(db: Database, gateway: Gateway) -> list[Drift]:
-        return await find_drift(db, gateway, now=SystemClock().now())
-
-    found = _run(work)
+    found = _run(find_drift)
     if as_json:
         typer.echo(DriftOut.of(found, at_most=len(found)).model_dump_json(indent=2))
     else:

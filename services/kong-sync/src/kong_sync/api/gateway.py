@@ -73,11 +73,11 @@ async def get_diff(_: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep, clock
 
 @router.get("/drift", responses=error_responses(KongUnavailable))
 async def get_drift(
-    _: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep, clock: ClockDep,
+    _: PlatformAdmin, gateway: GatewayDep, db: DatabaseDep,
     limit: Annotated[int, Query(ge=1, le=10_000, description="At most so many items.")] = 1_000,
 ) -> DriftOut:  # fmt: skip
     """What somebody changed in Kong: hand edits and deletes, leftovers, and what hangs on our entities."""
-    return DriftOut.of(await find_drift(db, gateway, now=clock.now()), at_most=limit)
+    return DriftOut.of(await find_drift(db, gateway), at_most=limit)
 
 
 @router.get("/plans")

@@ -14,9 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kong_sync.domain.diff import Action, Change
+from kong_sync.domain.drift import Key, Memory
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 
-Key = tuple[Kind, str]
 # What is known of an entity whatever became of the last write: where it hangs, and what it is part of.
 _SURE = ("consumer", "service", "route", "tags")
 
@@ -43,9 +43,13 @@ def uncertain(entity: Entity) -> Entity:
     return Entity(entity.kind, entity.id, entity.owner, fields)
 
 
-async def everything(session: AsyncSession) -> dict[Key, Entity]:
+async def everything(session: AsyncSession) -> Memory:
     """All that we wrote."""
-    return {entity.key: entity for entity in map(_entity, (await session.execute(_ALL)).mappings())}
+    memory: dict[bool, dict[Key, Entity]] = {True: {}, False: {}}
+    for row in (await session.execute(_ALL)).mappings():
+        entity = _entity(row)
+        memory[row["acknowledged"]][entity.key] = entity
+    return Memory(sure=memory[True], open=memory[False])
 
 
 async def of_owners(session: AsyncSession, owners: Collection[Owner]) -> list[Entity]:

@@ -1,11 +1,11 @@
-"""Drift: what differs in Kong although nothing that we want has changed since it was written there.
+"""Drift: what stands in Kong otherwise than we last wrote it there.
 
 A hand edit, a hand delete, a restored backup. What differs because the wish is new is no drift but work not yet done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,12 +14,11 @@ from kong_sync.domain.difference import Difference, compare
 from kong_sync.domain.edge import Edge
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.ownership import adopt_all
-from kong_sync.domain.progress import Progress, State, Wish
 
+Key = tuple[Kind, str]
 Dump = Mapping[Kind, Sequence[Mapping[str, Any]]]
 _REFERENCES = ("service", "route", "consumer")
 _HANGING = (Kind.ROUTE, Kind.PLUGIN, Kind.ACL, Kind.CREDENTIAL)
-_WRITTEN = frozenset({State.APPLIED, State.LIVE})
 
 
 class DriftKind(StrEnum):
@@ -46,56 +45,45 @@ class Drift:
         return self.kind not in {DriftKind.FOREIGN, DriftKind.COPY}
 
 
-def settled_owners(wishes: Mapping[Owner, Wish], told: Mapping[Owner, Progress]) -> frozenset[Owner]:
-    """The owners whose present wish was told as written, or told as nothing to write."""
-    return frozenset(owner for owner, wish in wishes.items() if _is_settled(wish, told.get(owner)))
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What we wrote. Kong said yes to what is `sure`; how that stands there which is `open` nobody knows."""
+
+    sure: Mapping[Key, Entity]
+    open: Mapping[Key, Entity]
+
+    @property
+    def all(self) -> dict[Key, Entity]:
+        """Both."""
+        return {**self.sure, **self.open}
 
 
-def find_drifted(
-    edge: Edge, desired: Iterable[Entity], dump: Dump, *, settled: frozenset[Owner], platform_settled: bool,
-    known: Iterable[Owner],
-) -> list[Drift]:  # fmt: skip
-    """All drift in `dump`, by owner and kind.
-
-    `known` are the owners that our tables hold: an entity of ours for anybody else is a leftover. The platform's own
-    entities have no progress of their own; `platform_settled` says whether they were all written.
-    """
-    wanted = {entity.key: entity for entity in desired}
+def find_drifted(edge: Edge, memory: Memory, dump: Dump) -> list[Drift]:
+    """All drift in `dump`, by owner and kind."""
     ours = {entity.key: entity for entity in adopt_all(edge, dump)}
-    tenants = frozenset(known)
-
-    def is_settled(owner: Owner) -> bool:
-        if owner.concern in {Concern.API, Concern.SUBSCRIPTION}:
-            return owner in settled or owner not in tenants
-        return platform_settled
-
-    found = [
-        *_edited_or_missing(wanted, ours),
-        *(Drift(DriftKind.LEFTOVER, entity) for key, entity in ours.items() if key not in wanted),
-    ]
-    drifted = [drift for drift in found if is_settled(drift.entity.owner)]
-    drifted += _not_ours(edge, ours, dump)
+    found = (drift_of(memory, key, ours.get(key)) for key in {**memory.sure, **ours})
+    drifted = [*(drift for drift in found if drift), *_not_ours(edge, ours, dump)]
     return sorted(drifted, key=_order)
 
 
-def _is_settled(wish: Wish, told: Progress | None) -> bool:
-    if told is None or told.fingerprint != wish.fingerprint:
-        return False
-    return told.state in _WRITTEN or (told.state is State.NOT_PROVISIONED and not wish.wanted)
+def drift_of(memory: Memory, key: Key, present: Entity | None) -> Drift | None:
+    """What became behind our back of one entity of ours, which stands in Kong as `present` or not at all.
+
+    Before anything was written nothing can have drifted, and the canary is never the same twice.
+    """
+    written = memory.sure.get(key)
+    if written is None:
+        expected = key in memory.open or not (memory.sure or memory.open)
+        if present is None or expected or present.owner.concern is Concern.CANARY:
+            return None
+        return Drift(DriftKind.LEFTOVER, present)
+    if present is None:
+        return Drift(DriftKind.MISSING, written)
+    differing = compare(written, present.fields)
+    return Drift(DriftKind.EDITED, written, differing) if differing else None
 
 
-def _edited_or_missing(
-    wanted: Mapping[tuple[Kind, str], Entity], ours: Mapping[tuple[Kind, str], Entity]
-) -> Iterator[Drift]:
-    for key, entity in wanted.items():
-        present = ours.get(key)
-        if present is None:
-            yield Drift(DriftKind.MISSING, entity)
-        elif differing := compare(entity, present.fields):
-            yield Drift(DriftKind.EDITED, entity, differing)
-
-
-def _not_ours(edge: Edge, ours: Mapping[tuple[Kind, str], Entity], dump: Dump) -> Iterator[Drift]:
+def _not_ours(edge: Edge, ours: Mapping[Key, Entity], dump: Dump) -> Iterator[Drift]:
     owners = {entity.id: entity.owner for entity in ours.values()}
     for kind, listed in dump.items():
         for fields in listed:

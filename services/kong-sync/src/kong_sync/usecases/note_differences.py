@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kong_sync.db import applied, due, passes
-from kong_sync.domain.canonical import differences
-from kong_sync.domain.diff import Action, Change
+from kong_sync.domain.diff import Action
+from kong_sync.domain.drift import Key, drift_of
 from kong_sync.domain.entities import Concern, Entity, Owner
 from kong_sync.domain.progress import Progress, State, Wish, before_apply
 from kong_sync.domain.report import Planned
@@ -30,13 +30,13 @@ async def note_differences(
 
     What we take for written is what stands in Kong. Those in `leaving` were served since we looked, and are left out.
     """
-    written = await applied.everything(session)
+    memory = await applied.everything(session)
     changes = [change for change in planned.plan.changes if change.entity.owner not in leaving]
-    if written:  # before the first time nothing can have drifted
-        for change in changes:
-            if _is_drift(change, written.get(change.entity.key)):
-                DRIFT.labels(change.entity.kind).inc()
-    await _correct(session, planned, written, leaving)
+    present = {entity.key: entity for entity in planned.actual}
+    for key in {change.entity.key for change in changes}:
+        if drift := drift_of(memory, key, present.get(key)):
+            DRIFT.labels(drift.entity.kind).inc()
+    await _correct(session, planned, memory.all, leaving)
     progress = await record_progress(
         session,
         {owner: wish for owner, wish in wanted.items() if owner not in leaving},
@@ -54,25 +54,19 @@ async def note_differences(
     await due.note_deadlines(session, {owner: at for owner, at in deadlines.items() if owner not in known})
 
 
-def _is_drift(change: Change, written: Entity | None) -> bool:
-    """It is not needed because of a new wish: what was `written` is what is wished."""
-    if change.entity.owner.concern is Concern.CANARY:
-        return False
-    if change.action is Action.DELETE:
-        return written is None
-    return written is not None and not differences(change.entity, written.fields)
-
-
 async def _correct(
-    session: AsyncSession, planned: Planned, written: dict[applied.Key, Entity], leaving: Collection[Owner]
+    session: AsyncSession, planned: Planned, written: dict[Key, Entity], leaving: Collection[Owner]
 ) -> None:
-    """Our memory says what Kong has, as far as it is ours."""
-    changes = {change.entity.key: change for change in (*planned.plan.changes, *planned.plan.withheld)}
-    sure: dict[applied.Key, Entity] = {}
-    open_: dict[applied.Key, Entity] = {}
+    """Our memory says what Kong has, as far as it is ours, but for what is withheld: that is left over."""
+    changes = {change.entity.key: change for change in planned.plan.changes}
+    withheld = {change.entity.key for change in planned.plan.withheld}
+    sure: dict[Key, Entity] = {}
+    open_: dict[Key, Entity] = {}
     for entity in (*planned.desired, *planned.actual):
         change = changes.get(entity.key)
-        if entity.owner.concern is Concern.CANARY or entity.key in sure or entity.key in open_:
+        if entity.owner.concern is Concern.CANARY or any(
+            entity.key in one for one in (sure, open_, withheld)
+        ):
             continue
         if change is None:
             sure[entity.key] = entity
