@@ -14,6 +14,7 @@ from typing import Any, Self
 import httpx
 
 from devstack.embedded import ports
+from kong_sync.clients.http1 import Http1
 
 MASTER = "the master of the tests, 32 characters or more"
 
@@ -110,7 +111,7 @@ class Faulty(httpx.AsyncBaseTransport):
         self.fault = fault
         self.writes: list[tuple[str, str, Any]] = []
         self.reads = 0
-        self._inner = httpx.AsyncHTTPTransport()
+        self._inner = Http1()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":

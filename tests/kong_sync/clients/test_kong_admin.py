@@ -130,3 +130,20 @@ async def test_every_kind_of_entity_is_accepted_found_by_tag_and_deleted(double:
         await client.delete(entity)
     assert not any((await client.dump(edge.selector)).values())
     await client.close()
+
+
+async def test_the_admin_api_may_lie_below_a_path_and_behind_a_password() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={})
+
+    client = KongAdmin("https://us:p%40ss@kong:8444/admin/", transport=httpx.MockTransport(answer))
+    await client.node()
+    await client.find(Kind.SERVICE, "1")
+    assert [str(request.url) for request in asked] == [
+        "https://kong:8444/admin/",
+        "https://kong:8444/admin/services/1",
+    ]
+    assert {request.headers["Authorization"] for request in asked} == {"Basic dXM6cEBzcw=="}  # us:p@ss

@@ -13,7 +13,7 @@ PLAN_CHANGES = Gauge("kong_sync_plan_changes", "Changes in the last plan.", ["ac
 WITHHELD = Gauge("kong_sync_withheld_deletes", "Removals that wait for an operator's word.")
 PASS_SECONDS = Histogram("kong_sync_pass_seconds", "From the start of a pass to its end.", buckets=_SECONDS)
 LIVE_SECONDS = Histogram(
-    "kong_sync_wish_to_live_seconds", "From the first sight of a wish to live.", ["concern"], buckets=_SECONDS
+    "kong_sync_wish_to_live_seconds", "From the note of a wish to live.", ["concern"], buckets=_SECONDS
 )  # fmt: skip
 REFUSALS = Counter("kong_sync_refusals_total", "Writes that Kong refused.", ["kind"])
 ADMIN_CALLS = Counter("kong_sync_admin_calls_total", "Calls to the Admin API.", ["method", "outcome"])

@@ -1,9 +1,10 @@
-"""Put an event into the outbox."""
+"""Put events into the outbox."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -28,26 +29,28 @@ class EventTooLarge(TooLarge):
     code = "EVENT_TOO_LARGE"
 
 
-async def publish(session: AsyncSession, event: Event, *, now: datetime) -> None:
-    """`event` is sent if and only if this transaction commits; perhaps twice, then with the same id.
+async def publish(session: AsyncSession, *events: Event, now: datetime) -> None:
+    """Each of `events` is sent if and only if this transaction commits; perhaps twice, then with the same id.
 
     Raises EventTooLarge for what Kafka would refuse: such a row would hold up all those behind it.
     """
+    if events:
+        await session.execute(_INSERT, [_row(event, now) for event in events])
+        await session.execute(_NOTIFY)
+
+
+def _row(event: Event, now: datetime) -> dict[str, Any]:
     payload = event.model_dump_json(by_alias=True).encode()
     if len(payload) > _MOST_BYTES:
         raise EventTooLarge(
             f"This would be a message of {len(payload)} bytes, of at most {_MOST_BYTES}: make it smaller or split it."
         )
     source = event.topic.split(".", 1)[0]
-    await session.execute(
-        _INSERT,
-        {
-            "event_id": event.event_id,
-            "topic": event.topic,
-            "key": event.key,
-            "headers": json.dumps(headers(event, source=source, now=now)),
-            "payload": payload,
-            "now": now,
-        },
-    )
-    await session.execute(_NOTIFY)
+    return {
+        "event_id": event.event_id,
+        "topic": event.topic,
+        "key": event.key,
+        "headers": json.dumps(headers(event, source=source, now=now)),
+        "payload": payload,
+        "now": now,
+    }

@@ -19,7 +19,8 @@ _NOTE = text("""
     INSERT INTO due_owner (concern, id, due_at)
     SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[]), CAST(:times AS timestamptz[]))""")
 _TAKE = text("""
-    SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - noted_at)::float AS waited FROM due_owner
+    SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
+    FROM due_owner
     WHERE (due_at IS NULL OR due_at <= :now) AND seq NOT IN (SELECT unnest(CAST(:besides AS bigint[])))
     ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
@@ -32,7 +33,7 @@ _FORGET_DEADLINES = text("""
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """That an owner is due. `waited` is for how many seconds the note has been there."""
+    """That an owner is due. `waited` is for how many seconds: since the note, or its time."""
 
     seq: int
     owner: Owner

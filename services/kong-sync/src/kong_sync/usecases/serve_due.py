@@ -145,8 +145,9 @@ class DueServer:
             self._looked_at = None  # there may be stops beyond this page
             self._note_times(notes)
             tables, plan, wanted = await self._plan(session, {note.owner for note in notes}, now)
+            since = {note.owner: now - timedelta(seconds=note.waited) for note in reversed(notes)}
             progress = await record_progress(
-                session, wanted, lambda _, wish, told: before_apply(wish, told), now=now
+                session, wanted, lambda _, wish, told: before_apply(wish, told), now=now, since=since
             )
             if self.gateway.enabled:
                 await applied_entities.begin(session, plan.changes)
