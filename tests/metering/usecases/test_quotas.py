@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from common.db import Database
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
@@ -56,6 +57,22 @@ async def test_a_batch_that_jumps_over_the_limit_announces_it(
     await subscribe(worker_db, quota=10)
     await recorder.record(*calls(1, 25))
     assert await announced(worker_db) == [("reached", 10, 25, 1)]
+
+
+async def test_what_is_counted_above_a_quota_is_measured_once(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    def above() -> float:
+        return REGISTRY.get_sample_value("metering_quota_overshoot_units_total") or 0.0
+
+    await subscribe(worker_db, quota=10)
+    before = above()
+    await recorder.record(*calls(1, 10))
+    assert above() == before
+    await recorder.record(*calls(9, 13))  # two of them for the second time
+    assert above() == before + 3
+    await subscribe(worker_db, quota=5, version=2)  # a lower limit lets nobody through
+    assert above() == before + 3
 
 
 async def test_a_higher_quota_lifts_the_stop_by_itself(recorder: Recorder, worker_db: Database) -> None:

@@ -28,6 +28,9 @@ FENCED = Counter("metering_fenced_total", "Batches refused because somebody else
 CUTOFFS_ANSWERED = Counter("metering_cutoffs_answered_total", "Cut-offs answered with exact totals.")
 LATE_MONTHS = Counter("metering_late_months_total", "Subscriptions' closed months that a late call changed.")
 QUOTA_CHANGES = Counter("metering_quota_changes_total", "Quota states announced.", ["state"])
+QUOTA_OVERSHOOT = Counter(
+    "metering_quota_overshoot_units_total", "Units counted above a quota: the gateway let them through."
+)
 FILE_LOG_BYTES = Counter(
     "metering_file_log_bytes_total", "Bytes of the gateway's log file that were taken in."
 )

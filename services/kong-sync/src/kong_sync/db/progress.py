@@ -19,7 +19,7 @@ from kong_sync.domain.progress import Progress, State
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A progress as stored. `wished_at` is when the present wish was first seen."""
+    """A progress as stored. `wished_at` is when the present wish was noted."""
 
     owner: Owner
     version: int

@@ -25,7 +25,7 @@ _TOUCH = text("""
 _LOCK = text("""
     SELECT units FROM quota_usage WHERE consumer_org = :org AND api_id = :api AND month = :month FOR UPDATE""")
 _STANDINGS = text("""
-    SELECT s.subscription_id, c.month, c.units AS used, s.quota, q.version AS announced_version,
+    SELECT s.subscription_id, consumer_org, api_id, c.month, c.units AS used, s.quota, q.version AS announced_version,
         q.quota AS announced_quota, q.state AS announced_state
     FROM unnest(CAST(:orgs AS uuid[]), CAST(:apis AS uuid[]), CAST(:months AS date[]), CAST(:units AS bigint[]))
             AS c (consumer_org, api_id, month, units)
@@ -68,12 +68,19 @@ class Standing:
     """A subscription's use and quota in a month, beside what was last announced of it."""
 
     subscription_id: UUID
+    consumer_org: UUID
+    api_id: UUID
     month: date
     used: int
     quota: int | None
     announced_version: int | None
     announced_quota: int | None
     announced_state: str | None
+
+    @property
+    def counter(self) -> Counter:
+        """What its use is counted under."""
+        return Counter(str(self.consumer_org), str(self.api_id), self.month)
 
 
 async def add(session: AsyncSession, uses: Mapping[Counter, QuotaUse]) -> dict[Counter, int]:

@@ -20,3 +20,8 @@ def state_of(used: int, limit: int | None) -> QuotaState:
     if used >= limit:
         return QuotaState.REACHED
     return QuotaState.WARNING if used * 10 >= limit * 9 else QuotaState.OK
+
+
+def overshoot(used: int, limit: int | None, *, added: int) -> int:
+    """How many of the last `added` of `used` units lie above the limit."""
+    return 0 if limit is None else min(added, max(0, used - limit))

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
 from metering.db import quotas
 from metering.db.quotas import QuotaRow
-from metering.domain.quota import QuotaState, state_of
-from metering.domain.rollup import Counter
+from metering.domain.quota import QuotaState, overshoot, state_of
+from metering.domain.rollup import Counter, QuotaUse
 from metering.events.quota_changed import QuotaChanged
-from metering.metrics import QUOTA_CHANGES
+from metering.metrics import QUOTA_CHANGES, QUOTA_OVERSHOOT
 
 
-async def judge_quotas(session: AsyncSession, counters: Mapping[Counter, int], *, now: datetime) -> None:
+async def judge_quotas(
+    session: AsyncSession, counters: Mapping[Counter, int], *, now: datetime,
+    added: Mapping[Counter, QuotaUse] = MappingProxyType({}),
+) -> None:  # fmt: skip
     """Each subscription whose state changed is announced, once: the state last announced is stored in this transaction.
 
-    The caller holds the counters' rows locked, so that two judgements of one counter follow each other.
+    The caller holds the counters' rows locked, so that two judgements of one counter follow each other. `added` is by
+    how much it has just raised them.
     """
     for standing in await quotas.standings(session, counters):
+        if standing.counter in added:
+            units = added[standing.counter].units
+            QUOTA_OVERSHOOT.inc(overshoot(standing.used, standing.quota, added=units))
         state = state_of(standing.used, standing.quota)
         was = QuotaState(standing.announced_state or QuotaState.OK)
         new_limit = standing.announced_version is not None and standing.announced_quota != standing.quota
