@@ -29,7 +29,7 @@ KEPT_FROM_THE_WORKER = {
     "billing": {
         *((table, "UPDATE") for table in ("ledger_transaction", "ledger_entry", "invoice_line")),
         *((table, "DELETE") for table in ("ledger_transaction", "ledger_entry", "invoice_line", "invoice", "payout")),
-        *((table, "DELETE") for table in ("sold_terms", "stripe_call", "webhook_event")),
+        *((table, "DELETE") for table in ("sold_terms", "stripe_call", "webhook_event", "invoice_hold")),
     },
 }  # fmt: skip
 

@@ -127,7 +127,7 @@ def test_the_terms_that_decide_how_a_call_counts_stand_in_the_consumers_tags() -
 
 def test_a_service_is_guarded_and_logged() -> None:
     names = {e.fields["name"] for e in of_kind(wanted(), Kind.PLUGIN, "api")}
-    assert names == {"pre-function", "post-function", "key-auth", "acl", "http-log"}
+    assert names == {"pre-function", "post-function", "key-auth", "acl", "http-log", "prometheus"}
     more = wanted(
         some_tables(apis=[an_api(cors_origins=("https://a.example",))]), edge=an_edge(file_log_path="/x")
     )

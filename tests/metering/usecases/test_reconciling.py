@@ -57,6 +57,16 @@ async def test_a_night_is_reconciled_once_whoever_comes(worker_db: Database, clo
     assert await count(worker_db, "reconciliation_run") == 2
 
 
+async def test_a_log_without_a_call_is_reconciled_and_replayed_too(
+    worker_db: Database, clock: FixedClock
+) -> None:
+    await Recorder(worker_db).begin()
+    night = await reconcile_nightly(worker_db, clock, hour=0)
+    assert night
+    assert (night.differing, set(night.compared.values())) == (0, {0})
+    assert all(proof.rebuilt == proof.stored for proof in await rebuild_scratch(worker_db))
+
+
 @pytest.mark.usefixtures("recorder")
 async def test_every_day_is_a_window_and_none_is_left_out(worker_db: Database, clock: FixedClock) -> None:
     days: list[str] = []

@@ -95,9 +95,9 @@ async def test_what_was_dropped_is_not_counted_again_and_does_not_stop_the_batch
 async def test_a_month_whose_cutoff_waits_for_its_answer_stays(
     recorder: Recorder, worker_db: Database
 ) -> None:
-    asked = Cutoff(UUID(SUBSCRIPTION), None, datetime(2026, 4, 1, tzinfo=UTC))
+    asked = Cutoff(UUID(SUBSCRIPTION), None, datetime(2026, 4, 1, tzinfo=UTC), AFTER)
     async with worker_db.begin() as session:
-        await cutoffs.ask(session, asked, requested_at=AFTER)
+        await cutoffs.ask(session, asked)
     assert await drop_old_months(worker_db, keep=KEEP, now=AFTER) == 0
     async with worker_db.begin() as session:
         await cutoffs.answer(session, asked.cutoff_id, [], now=AFTER)

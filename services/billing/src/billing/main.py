@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from billing.api import accounts, invoice_runs, invoices, ledger, providers, webhooks
+from billing.api import accounts, holds, invoice_runs, invoices, ledger, providers, webhooks
 from billing.api.dependencies import Options
 from billing.clients.stripe_gateway import StripeGateway
 from billing.settings import Settings
@@ -18,7 +18,7 @@ from common.http.admin import republish_router
 from common.http.app import create_service_app
 from common.http.checks import connect_check
 
-_ROUTERS = (invoice_runs, invoices, accounts, providers, ledger, webhooks)
+_ROUTERS = (invoice_runs, holds, invoices, accounts, providers, ledger, webhooks)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -15,7 +15,8 @@ PAYOUTS_FINISHED = Counter(
     "billing_payouts_finished_total", "Transfers to providers, by outcome.", ["outcome"]
 )
 CLOSES_HELD = Gauge(
-    "billing_closes_held", "Organisations whose close waits for terms that are not known yet."
+    "billing_closes_held",
+    "Organisations whose close waits: for terms that are not known yet, or for an operator's release.",
 )
 TERMS_ALTERED = Counter(
     "billing_terms_altered_total", "Events whose terms differ from those sold; the ones sold stay."

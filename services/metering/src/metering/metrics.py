@@ -42,3 +42,17 @@ RECONCILED_AT_SECONDS = Gauge(
     "metering_reconciled_at_seconds", "When the last night's reconciliation ended, as Unix time."
 )
 ALERTS = Counter("metering_alerts_total", "Alerts announced, by what they say.", ["kind", "state"])
+COMPLETENESS_PERCENT = Gauge(
+    "metering_completeness_percent",
+    "Of what the gateway counted in the span judged last, how much is metered.",
+)
+COMPLETENESS_MISSING = Counter(
+    "metering_completeness_missing_total",
+    "Calls that the gateway counted and that were not metered when they should be.",
+)
+GATEWAY_READINGS = Counter(
+    "metering_gateway_readings_total", "Readings of the gateway's counters.", ["outcome"]
+)
+GATEWAY_GAPS = Counter(
+    "metering_gateway_gaps_total", "Times of which it is unknown what the gateway counted: a node began anew."
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +52,18 @@ class Settings(ServiceSettings):
     streams: int = Field(
         default=20, ge=1, description="Exports and live streams that one process gives at a time."
     )
+    gateway_metrics_urls: str = Field(
+        default="", description="`/metrics` of every node of the gateway, separated by commas."
+    )
+    gateway_read_seconds: float = Field(
+        default=15.0, gt=0, description="How often the gateway's counters are read."
+    )
+    completeness_bound_percent: Decimal = Field(
+        default=Decimal("99.9"), ge=0, le=100, description="Below it an invoice is held."
+    )
+    completeness_wait_seconds: float = Field(
+        default=900.0, ge=0, description="How long a cut-off's answer waits for it to be known."
+    )
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."
     )
@@ -79,6 +92,11 @@ class Settings(ServiceSettings):
                 f"raw_retention_days must be above {LATEST_ARRIVAL.days}: repeats of younger calls are told by rows"
             )
         return self
+
+    @property
+    def gateway_nodes(self) -> tuple[str, ...]:
+        """The URLs one by one."""
+        return tuple(url.strip() for url in self.gateway_metrics_urls.split(",") if url.strip())
 
 
 def kafka_log_of(settings: Settings) -> KafkaLog:

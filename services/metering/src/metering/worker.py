@@ -9,8 +9,11 @@ from datetime import timedelta
 from common.clock import Clock, SystemClock
 from common.db import Database
 from common.kafka.runner import Subscription, consume
+from common.leader import Leader, leadership
+from common.log import get_logger
 from common.outbox.relay import relay
 from common.worker import Loop, every, main, run_loops
+from metering.clients.gateway_metrics import GatewayMetrics
 from metering.clients.geoip import country_lookup
 from metering.clients.kafka_log import TOPIC
 from metering.consumers.api import ApiEvent, on_api
@@ -19,23 +22,27 @@ from metering.consumers.requests import Reading, consume_requests
 from metering.consumers.spend import SpendEvent, on_spend
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
-from metering.metrics import CUTOFFS_ANSWERED
+from metering.domain.errors import GatewayUnread
+from metering.metrics import CUTOFFS_ANSWERED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
-from metering.usecases.answer_cutoffs import answer_cutoffs
+from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
 from metering.usecases.drop_old_months import drop_old_months
 from metering.usecases.erase_networks import erase_networks
 from metering.usecases.evaluate_alerts import evaluate_alerts
 from metering.usecases.follow_file import follow_file
+from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
+from metering.usecases.take_readings import take_readings
 
 _PARTITION_SECONDS = 3600.0
 _FILE_SECONDS = 0.5
 _NIGHT_SECONDS = 60.0
 # Of alert rules: so many in one transaction, and so many transactions at one time. What is left is due the next time.
 _RULES, _TURNS = 50, 20
+log = get_logger()
 SUBSCRIPTIONS = (
     Subscription(SubscriptionEvent, on_subscription),
     Subscription(VersionEvent, on_version),
@@ -63,11 +70,13 @@ async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
         async with db.begin() as session:
             if not await publish_usage(session, now=clock.now()):
                 break
+    topic, grace = settings.kafka_topic_prefix + TOPIC, timedelta(seconds=settings.grace_seconds)
+    wait = timedelta(seconds=settings.completeness_wait_seconds) if settings.gateway_nodes else None
+    bound = settings.completeness_bound_percent
     async with db.begin() as session:
         answered = await answer_cutoffs(
-            session, topic=settings.kafka_topic_prefix + TOPIC, grace=timedelta(seconds=settings.grace_seconds),
-            now=clock.now(),
-        )  # fmt: skip
+            session, topic=topic, grace=grace, completeness=CompletenessRule(bound, wait), now=clock.now()
+        )
     CUTOFFS_ANSWERED.inc(answered)
 
 
@@ -88,6 +97,62 @@ async def let_go(db: Database, settings: Settings, clock: Clock) -> None:
     await erase_networks(db, keep=timedelta(days=settings.client_net_days), now=clock.now())
 
 
+async def judge_due(db: Database, settings: Settings, clock: Clock) -> None:
+    """Spans of time of which everything should have arrived are compared with what the gateway counted."""
+    async with db.begin() as session:
+        await judge_completeness(
+            session, topic=settings.kafka_topic_prefix + TOPIC, grace=timedelta(seconds=settings.grace_seconds),
+            bound=settings.completeness_bound_percent, now=clock.now(),
+        )  # fmt: skip
+
+
+async def read_gateway(db: Database, gateway: GatewayMetrics, leader: Leader, clock: Clock) -> None:
+    """What the gateway's nodes have counted is taken; when one did not say, the next reading covers its time too."""
+    before = clock.now()
+    try:
+        readings = await gateway.read()
+    except GatewayUnread as error:
+        GATEWAY_READINGS.labels("failed").inc()
+        log.warning("gateway.unread", error=str(error))
+        return
+    after = clock.now()
+    leader.check()
+    async with db.begin() as session:
+        await take_readings(session, readings, before=before, after=after)
+    GATEWAY_READINGS.labels("taken").inc()
+
+
+def completeness_loops(
+    settings: Settings,
+    db: Database,
+    patient: Database,
+    *,
+    gateway: GatewayMetrics,
+    clock: Clock,
+    stop: asyncio.Event,
+) -> dict[str, Loop]:
+    """The gateway's counters are read by one replica, and judged by whichever comes first."""
+
+    async def read() -> None:
+        async with leadership(db, "metering gateway counters", stop) as leader:
+            await every(
+                settings.gateway_read_seconds, lambda: read_gateway(db, gateway, leader, clock), stop=stop
+            )
+
+    return {
+        "gateway counters": read,
+        "completeness": lambda: every(
+            settings.publish_seconds, lambda: judge_due(patient, settings, clock), stop=stop
+        ),
+    }
+
+
+def patient_database(settings: Settings) -> Database:
+    """For statements that read a day of raw rows, which takes longer than any other loop's may."""
+    url = settings.database_worker_url.get_secret_value()
+    return Database(url, name="metering reconciliation", pool_size=2, statement_seconds=3600.0)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Every loop of metering runs until `stop` is set."""
     clock = SystemClock()
@@ -101,11 +166,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             async with db.begin() as session:
                 await make_partitions_ahead(session, now=clock.now())
 
-        # A day of raw rows is read in one statement: longer than a statement of any other loop may take.
-        patient = Database(
-            settings.database_worker_url.get_secret_value(), name="metering reconciliation", pool_size=2,
-            statement_seconds=3600.0,
-        )  # fmt: skip
+        patient = patient_database(settings)
         stack.push_async_callback(patient.dispose)
 
         async def night() -> None:
@@ -128,6 +189,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             "reconciliation": lambda: every(_NIGHT_SECONDS, night, stop=stop),
             "retention": lambda: every(_PARTITION_SECONDS, lambda: let_go(db, settings, clock), stop=stop),
         }
+        if settings.gateway_nodes:
+            gateway = GatewayMetrics(settings.gateway_nodes)
+            stack.push_async_callback(gateway.close)
+            loops |= completeness_loops(settings, db, patient, gateway=gateway, clock=clock, stop=stop)
         path = settings.file_log_path
         if path is not None:
             country_of = country_lookup(settings.geoip_path)

@@ -191,6 +191,24 @@ unpriced = Table(
     Column("since", _INSTANT, nullable=False),
 )  # fmt: skip
 
+# A subscription whose calls are not all metered holds its organisation's invoice until an operator releases it.
+invoice_hold = Table(
+    "invoice_hold", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("run_id", Uuid, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("subscription_id", Uuid, nullable=False),
+    Column("counted", BigInteger, nullable=False),
+    Column("metered", BigInteger, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    Column("since", _INSTANT, nullable=False),
+    Column("released_at", _INSTANT),
+    Column("released_by", Uuid),
+    Column("note", Text),
+    UniqueConstraint("run_id", "subscription_id", name="uq_invoice_hold_run_id"),
+    Index("ix_invoice_hold_open", "organisation_id", postgresql_where=text("released_at IS NULL")),
+)  # fmt: skip
+
 number_series = Table(
     "number_series", metadata,
     Column("seller", Text, primary_key=True),

@@ -35,6 +35,12 @@ class InvoiceRunNotFound(NotFound):
     code = "INVOICE_RUN_NOT_FOUND"
 
 
+class InvoiceHoldNotFound(NotFound):
+    """No invoice is held under this id."""
+
+    code = "INVOICE_HOLD_NOT_FOUND"
+
+
 class InvoiceNotFound(NotFound):
     """No such invoice of this organisation."""
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.db import accounts, invoices, runs, subscriptions, switch, usage
+from billing.db import accounts, holds, invoices, runs, subscriptions, switch, usage
 from billing.db.runs import Held, Task
 from billing.domain.fees import fee_lines
 from billing.domain.invoice import Invoice, InvoiceStatus, Line, by_currency, total_of
@@ -43,6 +43,10 @@ async def draft_invoice(session: AsyncSession, *, fee_percent: Decimal, minimum:
     if task is None:
         return False
     await accounts.lock(session, task.organisation_id)
+    if await holds.is_held(session, task.run.id, task.organisation_id):
+        await runs.finish_task(session, task, status="held", now=now)
+        log.warning("invoice.held_incomplete", run_id=task.run.id, organisation_id=task.organisation_id)
+        return True
     await runs.forget_held(session, task)
     rated = await _rate(session, task)
     if rated.unknown:

@@ -26,6 +26,15 @@ _QUEUE = {
     "max_retry_delay": 10,
 }
 
+# By these metering proves that no call was lost on its way; latencies are for those who watch the gateway.
+_COUNTED = {
+    "per_consumer": True,
+    "status_code_metrics": True,
+    "latency_metrics": True,
+    "bandwidth_metrics": False,
+    "upstream_health_metrics": False,
+}
+
 
 def group_of(api_id: str) -> str:
     """The acl group whose members may call the API."""
@@ -163,6 +172,7 @@ def _plugins(edge: Edge, api: Api, version: ApiVersion, service: Entity) -> Iter
         yield edge.plugin("cors", part, owner, _cors(api), service=service.id)
     for name, config in _asked_for(api.settings):
         yield edge.plugin(name, part, owner, config, service=service.id)
+    yield edge.plugin("prometheus", part, owner, _COUNTED, service=service.id)
     yield edge.plugin("http-log", part, owner, _http_log(edge), service=service.id)
     if edge.file_log_path:
         file_log = {

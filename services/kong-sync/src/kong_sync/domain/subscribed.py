@@ -56,7 +56,8 @@ def _holders(
     names = {"username": f"sub_{subscription.id}", "custom_id": subscription.id}
     holders = {f"consumer.{subscription.id}": _Holder(names, "live", left)}
     for share_id, limits in shares.items():
-        names = {"username": f"share_{share_id}"}
+        # metering reads the subscription from this name in the gateway's own counters
+        names = {"username": f"sub_{subscription.id}_share_{share_id}"}
         holders[f"consumer-share.{share_id}"] = _Holder(names, "live", limits)
     if any(key.mode == "test" for key in keys):
         limits = at_most(allowed, Limits(day=edge.test_calls_per_day))

@@ -24,5 +24,6 @@ class CutoffEvent(Incoming, topic="billing.cutoff.v1"):
 
 async def on_cutoff(session: AsyncSession, event: CutoffEvent, *, now: datetime) -> None:
     """The cut-off waits for its answer, or, asked again, gets the same answer again."""
-    cutoff = Cutoff(event.cutoff_id, event.organisation_id, event.until.astimezone(UTC))
-    await take_cutoff(session, cutoff, requested_at=event.requested_at, now=now)
+    until = event.until.astimezone(UTC)
+    cutoff = Cutoff(event.cutoff_id, event.organisation_id, until, event.requested_at)
+    await take_cutoff(session, cutoff, now=now)

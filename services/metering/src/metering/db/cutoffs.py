@@ -20,7 +20,7 @@ _ASK = text("""
     INSERT INTO cutoff (cutoff_id, organisation_id, until, requested_at)
     VALUES (:cutoff_id, :organisation_id, :until, :requested_at) ON CONFLICT DO NOTHING""")
 _WAITING = text("""
-    SELECT cutoff_id, organisation_id, until FROM cutoff WHERE answered_at IS NULL
+    SELECT cutoff_id, organisation_id, until, requested_at FROM cutoff WHERE answered_at IS NULL
     ORDER BY until, cutoff_id LIMIT 100 FOR UPDATE SKIP LOCKED""")
 _EARLIEST = text("SELECT min(until) AS until FROM cutoff WHERE answered_at IS NULL")
 _ANSWERED = text("UPDATE cutoff SET answered_at = :now WHERE cutoff_id = :cutoff_id")
@@ -59,6 +59,7 @@ class Cutoff:
     cutoff_id: UUID
     organisation_id: UUID | None
     until: datetime
+    requested_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +91,20 @@ class Adjustment:
     units: int
 
 
-async def ask(session: AsyncSession, cutoff: Cutoff, *, requested_at: datetime) -> None:
+async def ask(session: AsyncSession, cutoff: Cutoff) -> None:
     """The cut-off waits for its answer; asked again, nothing changes."""
     await session.execute(
         _ASK,
         {
             "cutoff_id": cutoff.cutoff_id, "organisation_id": cutoff.organisation_id, "until": cutoff.until,
-            "requested_at": requested_at,
+            "requested_at": cutoff.requested_at,
         },
     )  # fmt: skip
 
 
 async def claim_waiting(session: AsyncSession) -> list[Cutoff]:
     """The cut-offs without an answer, locked, earliest first."""
-    return [Cutoff(row.cutoff_id, row.organisation_id, row.until) for row in await session.execute(_WAITING)]
+    return [Cutoff(*row) for row in await session.execute(_WAITING)]
 
 
 async def earliest_waiting(session: AsyncSession) -> datetime | None:

@@ -228,7 +228,9 @@ async def compare_quotas(session: AsyncSession, *, first: date, last: date) -> C
 async def bounds(session: AsyncSession) -> tuple[date, date] | None:
     """The days [first, last) of which there is anything to compare; None when there is nothing."""
     row = (await session.execute(_BOUNDS)).first()
-    return None if row is None or row.first is None or row.last <= row.first else (row.first, row.last)
+    if row is None or row.first is None or row.last is None or row.last <= row.first:
+        return None
+    return row.first, row.last
 
 
 async def claim_night(session: AsyncSession) -> bool:

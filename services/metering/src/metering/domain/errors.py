@@ -19,6 +19,10 @@ class Fenced(Exception):
     """The stored offsets are not where this consumer stopped: somebody else moved them, and it begins from them."""
 
 
+class GatewayUnread(Exception):
+    """A node of the gateway did not say what it has counted."""
+
+
 class IngestTokenWrong(Unauthenticated):
     """The ingest token is missing or wrong."""
 

@@ -13,8 +13,17 @@ from common.events import Event
 _ID = UUID("01930000-0000-7000-8000-000000000001")
 
 
+class Incomplete(BaseModel):
+    """Of the calls that the gateway counted for a subscription in the period, at least `missing` are not metered."""
+
+    model_config = ConfigDict(frozen=True)
+    counted: int
+    metered: int
+    missing: int
+
+
 class Total(BaseModel):
-    """One subscription's use under one plan version."""
+    """One subscription's use under one plan version; `incomplete` where less is metered than the bound asks for."""
 
     model_config = ConfigDict(frozen=True)
     subscription_id: UUID
@@ -25,6 +34,7 @@ class Total(BaseModel):
     calls: int
     billable_calls: int
     units: int
+    incomplete: Incomplete | None = None
 
 
 class PeriodTotalled(Event, topic="metering.period.v1", type="period.totalled", key="part_key"):
@@ -49,6 +59,7 @@ class PeriodTotalled(Event, topic="metering.period.v1", type="period.totalled", 
         total = Total(
             subscription_id=_ID, plan_version_id=_ID, organisation_id=_ID, api_id=_ID, month=dt.date(2026, 11, 1),
             calls=120, billable_calls=100, units=130,
+            incomplete=Incomplete(counted=126, metered=120, missing=6),
         )  # fmt: skip
         return cls(
             version=1, cutoff_id=_ID, part=1, parts=1, organisation_id=_ID,
