@@ -20,7 +20,7 @@ UNIQUE_INDEX = "pk_api_requests_log"
 
 
 async def _offsets_first(
-    session: AsyncSession, batch: Batch, *, log: Log, moves: Mapping[int, Advance], now: datetime,
+    session: AsyncSession, batch: Batch, *, log: Log, moves: Mapping[int, Advance], now: datetime, unseen: bool,
     passed: Callable[[str], None],
 ) -> Recorded:  # fmt: skip
     async with AsyncSession(session.bind) as earlier, earlier.begin():
@@ -28,7 +28,7 @@ async def _offsets_first(
         await positions.advance(earlier, log.topic, moves, now=now)
     moved = {**log.positions, **{partition: move.next_offset for partition, move in moves.items()}}
     log = Log(log.topic, log.cluster_id, moved)
-    return await record_calls(session, batch, log=log, moves=moves, now=now, passed=passed)
+    return await record_calls(session, batch, log=log, moves=moves, now=now, unseen=unseen, passed=passed)
 
 
 def offsets_before_data() -> None:
@@ -40,8 +40,10 @@ def rollups_count_duplicates() -> None:
     """What a batch holds is summed up, whether its rows were new or not."""
     shipped = request_log.insert_new
 
-    async def insert_and_return_all(session: AsyncSession, calls: Sequence[Call]) -> list[Call]:
-        await shipped(session, calls)
+    async def insert_and_return_all(
+        session: AsyncSession, calls: Sequence[Call], *, unseen: bool
+    ) -> list[Call]:
+        await shipped(session, calls, unseen=unseen)
         return list(calls)
 
     request_log.insert_new = insert_and_return_all

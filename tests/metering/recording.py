@@ -30,6 +30,7 @@ class Recorder:
 
     def __init__(self, db: Database) -> None:
         self.db, self.positions = db, {0: 0, 1: 0}
+        self.unseen = True  # the guess with which a consumer begins
 
     async def begin(self) -> Recorder:
         async with self.db.begin() as session:
@@ -58,6 +59,7 @@ class Recorder:
                 log=Log(TOPIC, CLUSTER, self.positions),
                 moves={partition: move},
                 now=now,
+                unseen=self.unseen,
                 passed=passed,
             )
         self.positions[partition] = offset + 1

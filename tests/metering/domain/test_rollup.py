@@ -98,3 +98,9 @@ def test_folding_loses_nothing_and_batches_may_be_cut_anywhere(calls: list[Call]
         assert sum(sum(b.latencies.values()) for b in buckets.values()) == total.calls
     live = totals_of(*(c for c in calls if not c.is_test))
     assert sum(d.totals.units for d in by_subscription_day(by_day(whole)).values()) == live.units
+
+
+def test_adding_leaves_no_total_out() -> None:
+    sum_ = Totals(**dict.fromkeys(TOTALS, 1))
+    sum_.add(Totals(**dict.fromkeys(TOTALS, 2)))
+    assert sum_ == Totals(**dict.fromkeys(TOTALS, 3))

@@ -71,9 +71,11 @@ async def test_a_row_bears_the_clients_network_and_a_quarantined_entry_not_even_
     assert "203.0.113" not in kept[0]
 
 
+@pytest.mark.parametrize("guess", ["unseen", "repeated"])
 async def test_duplicates_within_a_batch_and_between_batches_count_once(
-    recorder: Recorder, worker_db: Database
+    recorder: Recorder, worker_db: Database, guess: str
 ) -> None:
+    recorder.unseen = guess == "unseen"
     await recorder.record(an_entry(1), an_entry(1), an_entry(2))
     shifted = await recorder.record(an_entry(2), an_entry(3), partition=1)
     assert (shifted.new, shifted.repeated) == (1, 1)

@@ -87,8 +87,10 @@ class RequestConsumer:
     positions: dict[int, int] = field(default_factory=dict)
     _versions: VersionCache = field(default_factory=VersionCache)
     _months: set[date] = field(default_factory=set)
+    # Repeats come in runs (a gateway that sends again, a file-log beside http-log): the last batch tells of the next.
+    _unseen: bool = True
     _idle_told_at: float = 0.0
-    _began_at: float = 0.0
+    _free_since: float = 0.0
 
     async def begin(self, partitions: Sequence[int]) -> None:
         """Every partition is assigned and stands where PostgreSQL says; raises LogReplaced when that is another log."""
@@ -105,7 +107,7 @@ class RequestConsumer:
                 starts=self.positions,
                 now=self.clock.now(),
             )
-        self._began_at = time.time()
+        self._free_since = time.time()
         HALTED.set(0)
 
     async def _retained(self, unread: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -137,6 +139,7 @@ class RequestConsumer:
         started = time.monotonic()
         new = await self._record(records)
         self.passed("committed")
+        self._free_since = time.time()
         BATCH_SECONDS.observe(time.monotonic() - started)
         return new
 
@@ -171,10 +174,13 @@ class RequestConsumer:
         LAG_RECORDS.set(lag)
 
     def _check_fetches(self) -> None:
-        """Silence is told from being idle by the time of the last fetch, never by "no messages"."""
+        """Silence is told from being idle by the time of the last fetch, never by "no messages".
+
+        While a batch is recorded nothing is fetched: that time is not silence.
+        """
         for partition in self.positions:
             fetched_ms = self.consumer.last_poll_timestamp(TopicPartition(self.reading.topic, partition))
-            if time.time() - max((fetched_ms or 0) / 1000, self._began_at) > _STALLED_SECONDS:
+            if time.time() - max((fetched_ms or 0) / 1000, self._free_since) > _STALLED_SECONDS:
                 raise Stalled(f"{self.reading.topic}[{partition}] was last fetched at {fetched_ms}")
 
     async def _record(self, records: Sequence[Any]) -> int:
@@ -192,11 +198,12 @@ class RequestConsumer:
             async with self.db.begin() as session:
                 recorded = await record_calls(
                     session, batch, log=Log(self.reading.topic, self.cluster_id, self.positions), moves=moves,
-                    now=self.clock.now(), passed=self.passed,
+                    now=self.clock.now(), unseen=self._unseen, passed=self.passed,
                 )  # fmt: skip
         except Fenced:
             FENCED.inc()
             raise
+        self._unseen = not recorded.repeated
         self.positions |= {partition: move.next_offset for partition, move in moves.items()}
         CALLS.labels("new").inc(recorded.new)
         CALLS.labels("repeated").inc(recorded.repeated)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,12 +11,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.arrays import cast, literal
 from metering.domain.rollup import Counter, QuotaUse
 
-_ADD = text("""
+_COUNTERS = f"{cast('orgs', 'uuid')}, {cast('apis', 'uuid')}, {cast('months', 'date')}"
+_ADD = text(f"""
     INSERT INTO quota_usage AS t (consumer_org, api_id, month, provider_org, units)
-    SELECT * FROM unnest(CAST(:orgs AS uuid[]), CAST(:apis AS uuid[]), CAST(:months AS date[]),
-                         CAST(:providers AS uuid[]), CAST(:units AS bigint[]))
+    SELECT * FROM unnest({_COUNTERS}, {cast("providers", "uuid")}, {cast("units", "bigint")})
     ON CONFLICT (consumer_org, api_id, month) DO UPDATE SET units = t.units + excluded.units
     RETURNING consumer_org, api_id, month, units""")
 _TOUCH = text("""
@@ -24,10 +25,10 @@ _TOUCH = text("""
     VALUES (:org, :api, :month, :provider, 0) ON CONFLICT DO NOTHING""")
 _LOCK = text("""
     SELECT units FROM quota_usage WHERE consumer_org = :org AND api_id = :api AND month = :month FOR UPDATE""")
-_STANDINGS = text("""
+_STANDINGS = text(f"""
     SELECT s.subscription_id, consumer_org, api_id, c.month, c.units AS used, s.quota, q.version AS announced_version,
         q.quota AS announced_quota, q.state AS announced_state
-    FROM unnest(CAST(:orgs AS uuid[]), CAST(:apis AS uuid[]), CAST(:months AS date[]), CAST(:units AS bigint[]))
+    FROM unnest({_COUNTERS}, {cast("units", "bigint")})
             AS c (consumer_org, api_id, month, units)
         JOIN subscription AS s USING (consumer_org, api_id)
         LEFT JOIN quota_state AS q ON q.subscription_id = s.subscription_id AND q.month = c.month
@@ -91,11 +92,18 @@ async def add(session: AsyncSession, uses: Mapping[Counter, QuotaUse]) -> dict[C
     rows = await session.execute(
         _ADD,
         {
-            "orgs": [k.consumer_org for k in keys], "apis": [k.api_id for k in keys], "months": [k.month for k in keys],
-            "providers": [uses[k].provider_org for k in keys], "units": [uses[k].units for k in keys],
+            **_names(keys),
+            "providers": literal(uses[k].provider_org for k in keys), "units": literal(uses[k].units for k in keys),
         },
     )  # fmt: skip
     return {Counter(str(r.consumer_org), str(r.api_id), r.month): r.units for r in rows}
+
+
+def _names(keys: Sequence[Counter]) -> dict[str, str]:
+    return {
+        "orgs": literal(k.consumer_org for k in keys), "apis": literal(k.api_id for k in keys),
+        "months": literal(k.month for k in keys),
+    }  # fmt: skip
 
 
 async def lock(session: AsyncSession, counter: Counter, *, provider_org: UUID) -> int:
@@ -112,11 +120,8 @@ async def standings(session: AsyncSession, counters: Mapping[Counter, int]) -> l
     keys = sorted(counters)
     rows = await session.execute(
         _STANDINGS,
-        {
-            "orgs": [k.consumer_org for k in keys], "apis": [k.api_id for k in keys],
-            "months": [k.month for k in keys], "units": [counters[k] for k in keys],
-        },
-    )  # fmt: skip
+        {**_names(keys), "units": literal(counters[k] for k in keys)},
+    )
     return [Standing(**row) for row in rows.mappings()]
 
 

@@ -75,24 +75,40 @@ async def ensure_partitions(session: AsyncSession, months: Iterable[date]) -> No
         await session.execute(text("SELECT ensure_request_log_partition(:month)"), {"month": month})
 
 
-async def insert_new(session: AsyncSession, calls: Sequence[Call]) -> list[Call]:
+async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bool) -> list[Call]:
     """The calls of which no row existed are in the log; they are returned, each once.
 
     A call of a dropped month is taken for a repeat: nothing could tell it from one any more.
+    `unseen` is a guess that decides what is tried first: all of them straight into the log, where the unique index
+    refuses a batch that repeats anything, or one by one out of a staging table. The result is the same.
 
     The session must have executed a statement before: SQLAlchemy begins a transaction lazily, and a COPY on the
     driver's connection as the first act would survive the rollback.
     """
     if not calls:
         return []
-    await session.execute(text(_STAGING))
     driver = await _driver_connection(session)
+    if unseen and await _copied(driver, calls):
+        return list(calls)
+    await session.execute(text(_STAGING))
     await driver.copy_records_to_table(
         "staged_call", records=map(msgspec.structs.astuple, calls), columns=_COLUMNS, schema_name="pg_temp"
     )
     inserted = await driver.fetch(_INSERT)
     by_key = {(call.started_at, call.request_id): call for call in calls}
     return [by_key[row["started_at"], row["request_id"]] for row in inserted]
+
+
+async def _copied(driver: asyncpg.Connection, calls: Sequence[Call]) -> bool:
+    """All of `calls` are in the log; or none, when one was already there, comes twice, or is of a dropped month."""
+    try:
+        async with driver.transaction():  # a savepoint in the batch's own
+            await driver.copy_records_to_table(
+                "api_requests_log", records=map(msgspec.structs.astuple, calls), columns=_COLUMNS
+            )
+    except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError):  # the latter: no partition takes it
+        return False
+    return True
 
 
 async def _driver_connection(session: AsyncSession) -> asyncpg.Connection:

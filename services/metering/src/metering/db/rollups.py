@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.arrays import cast, literal
 from metering.db.totals import HISTOGRAM, to_totals
 from metering.domain.latency import to_digits
 from metering.domain.rollup import (
@@ -29,18 +31,19 @@ from metering.domain.rollup import (
 )
 
 _PARTIES = ("consumer_org", "provider_org")
+_COUNTRY = "country"  # the one text among the dimensions, bound as a list: who knows what is written in it
+_numbers = attrgetter(*TOTALS)
 
 
 def _add(
     table: str, *, time: str, time_type: str, dimensions: tuple[str, ...] = BucketKey._fields
 ) -> TextClause:
-    types = {time: time_type, "is_test": "boolean", "country": "text"}
-    types |= dict.fromkeys(TOTALS, "bigint")
-    columns = (time, *dimensions, *_PARTIES, *TOTALS)
-    arrays = ", ".join(f"CAST(:{name} AS {types.get(name, 'uuid')}[])" for name in columns)
-    # As text: the driver would write a Decimal digit by digit.
-    arrays += f", CAST(CAST(:{HISTOGRAM} AS text[]) AS numeric[])"
-    columns += (HISTOGRAM,)
+    types = {time: time_type, "is_test": "boolean", HISTOGRAM: "numeric"} | dict.fromkeys(TOTALS, "bigint")
+    columns = (time, *dimensions, *_PARTIES, *TOTALS, HISTOGRAM)
+    arrays = ", ".join(
+        f"CAST(:{name} AS text[])" if name == _COUNTRY else cast(name, types.get(name, "uuid"))
+        for name in columns
+    )
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*TOTALS, HISTOGRAM))
     return text(
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
@@ -88,7 +91,7 @@ _DAY_COLUMNS = (
 _DAY_TYPES = {"day": "date"} | dict.fromkeys(TOTALS, "bigint")
 _ADD_SUBSCRIPTION_DAYS = text(
     f"INSERT INTO subscription_day ({', '.join(_DAY_COLUMNS)}, version) SELECT *, 1 FROM unnest("
-    + ", ".join(f"CAST(:{name} AS {_DAY_TYPES.get(name, 'uuid')}[])" for name in _DAY_COLUMNS)
+    + ", ".join(cast(name, _DAY_TYPES.get(name, "uuid")) for name in _DAY_COLUMNS)
     + ") ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET "
     + ", ".join(f"{name} = subscription_day.{name} + excluded.{name}" for name in TOTALS)
     + ", version = subscription_day.version + 1"
@@ -135,14 +138,19 @@ async def _add_buckets(
 ) -> None:
     if not buckets:
         return
-    rows = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1].order))
-    parameters: dict[str, list[Any]] = {time: [moment for (moment, _), _ in rows]}
-    for position, name in enumerate(rows[0][0][1]._fields):
-        parameters[name] = [key[position] for (_, key), _ in rows]
-    for name in _PARTIES:
-        parameters[name] = [getattr(bucket, name) for _, bucket in rows]
-    parameters |= _totals([bucket.totals for _, bucket in rows])
-    parameters[HISTOGRAM] = [to_digits(bucket.latencies) for _, bucket in rows]
+    ordered = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1].order))
+    rows = [
+        (
+            moment, *key, bucket.consumer_org, bucket.provider_org, *_numbers(bucket.totals),
+            to_digits(bucket.latencies),
+        )
+        for (moment, key), bucket in ordered
+    ]  # fmt: skip
+    names = (time, *ordered[0][0][1]._fields, *_PARTIES, *TOTALS, HISTOGRAM)
+    parameters = {
+        name: list(column) if name == _COUNTRY else literal(column)
+        for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
     await session.execute(statement, parameters)
 
 
@@ -152,19 +160,13 @@ async def add_subscription_days(
     """Add the counts to the subscriptions' days; each touched row gets a new version and is due for publication."""
     if not days:
         return
-    rows = sorted(days.items(), key=lambda item: item[0].order)
-    parameters: dict[str, list[Any]] = {
-        name: [getattr(key, name) for key, _ in rows]
-        for name in ("subscription_id", "plan_version_id", "day")
-    }
-    for name in (*_PARTIES, "api_id"):
-        parameters[name] = [getattr(day, name) for _, day in rows]
-    parameters |= _totals([day.totals for _, day in rows])
+    rows = [
+        (*key[:2], key.day, day.consumer_org, day.provider_org, day.api_id, *_numbers(day.totals))
+        for key, day in sorted(days.items(), key=lambda item: item[0].order)
+    ]
+    columns = zip(_DAY_COLUMNS, zip(*rows, strict=True), strict=True)
+    parameters = {name: literal(column) for name, column in columns}
     await session.execute(_ADD_SUBSCRIPTION_DAYS, parameters)
-
-
-def _totals(totals: Sequence[Totals]) -> dict[str, list[int]]:
-    return {name: [getattr(t, name) for t in totals] for name in TOTALS}
 
 
 _DUE = text("""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from metering.domain.entry import ConsumerPart, Entry, GatewayObject, tag_list
 from metering.domain.errors import InvalidEntry
@@ -30,8 +31,7 @@ _KEPT_TAGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(msgspec.Struct, frozen=True, gc=False):
     """Ids as lower-case text, the form in which they go to PostgreSQL."""
 
     api_id: str
@@ -75,23 +75,18 @@ def attribute(entry: Entry) -> Attribution:
 
     The route's tags win over the service's (a route names its version), the consumer's own ids stand beside them.
     """
-    api_id, provider_org, version_id = _target(tuple(tag_list(entry.service)), tuple(tag_list(entry.route)))
-    if entry.consumer is None:
-        return Attribution(api_id, provider_org, version_id, None, None, None, None, is_test=False)
-    payer = _payer(entry.consumer.custom_id, tuple(tag_list(entry.consumer)))
-    credential = entry.authenticated_entity.id if entry.authenticated_entity else None
-    return Attribution(
-        api_id=api_id,
-        provider_org=provider_org,
-        version_id=version_id,
-        subscription_id=payer.subscription_id,
-        plan_version_id=payer.plan_version_id,
-        consumer_org=payer.consumer_org,
-        key_id=_id(credential, "key id") if credential else None,
-        is_test=payer.is_test,
-        counted=payer.counted,
-        units_cap=payer.units_cap,
-    )
+    target = _target(tuple(tag_list(entry.service)), tuple(tag_list(entry.route)))
+    consumer, credential = entry.consumer, entry.authenticated_entity
+    if consumer is None:
+        return Attribution(*target, None, None, None, None, is_test=False)
+    payer = _payer(consumer.custom_id, tuple(tag_list(consumer)))
+    return _attribution(target, payer, credential.id if credential else None)
+
+
+class _Target(NamedTuple):
+    api_id: str
+    provider_org: str
+    version_id: str | None
 
 
 class _Payer(NamedTuple):
@@ -105,10 +100,10 @@ class _Payer(NamedTuple):
 
 # The same few thousand consumers and services come again and again: their tags are read once.
 @lru_cache(maxsize=4_096)
-def _target(service: tuple[str, ...], route: tuple[str, ...]) -> tuple[str, str, str | None]:
+def _target(service: tuple[str, ...], route: tuple[str, ...]) -> _Target:
     tags = {**_by_name(service), **_by_name(route)}
     version_id = _id(tags["version"], "version tag") if "version" in tags else None
-    return _id(tags.get("api"), "api tag"), _id(tags.get("provider"), "provider tag"), version_id
+    return _Target(_id(tags.get("api"), "api tag"), _id(tags.get("provider"), "provider tag"), version_id)
 
 
 @lru_cache(maxsize=32_768)
@@ -123,6 +118,22 @@ def _payer(custom_id: str | None, tags: tuple[str, ...]) -> _Payer:
         named.get("mode") == "test",
         _statuses(named["counts"]) if "counts" in named else BELOW_500,
         _cap(named["cap"]) if "cap" in named else None,
+    )
+
+
+@lru_cache(maxsize=32_768)
+def _attribution(target: _Target, payer: _Payer, credential: str | None) -> Attribution:
+    return Attribution(
+        api_id=target.api_id,
+        provider_org=target.provider_org,
+        version_id=target.version_id,
+        subscription_id=payer.subscription_id,
+        plan_version_id=payer.plan_version_id,
+        consumer_org=payer.consumer_org,
+        key_id=_id(credential, "key id") if credential else None,
+        is_test=payer.is_test,
+        counted=payer.counted,
+        units_cap=payer.units_cap,
     )
 
 

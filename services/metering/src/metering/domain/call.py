@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _envelope = msgspec.json.Decoder(list[Entry])
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One row of `api_requests_log`: fields in the order of its columns. Ids are text, times aware UTC."""
 
     started_at: datetime
@@ -109,17 +109,22 @@ def to_call(entry: Entry, versions: Mapping[str, Version]) -> Call:
 def _check(entry: Entry) -> None:
     # Ingest has checked all this. But whatever stands in the topic, a value that PostgreSQL refuses must not be what
     # stops a partition.
-    numbers = (entry.request.size, entry.response.size, entry.usage_units or 0)
-    latencies = entry.latencies
-    if not 0 <= entry.response.status <= 999 or not all(0 <= number <= MAX_COUNT for number in numbers):
+    request, response, latencies = entry.request, entry.response, entry.latencies
+    if not (
+        0 <= response.status <= 999
+        and 0 <= request.size <= MAX_COUNT
+        and 0 <= response.size <= MAX_COUNT
+        and 0 <= (entry.usage_units or 0) <= MAX_COUNT
+    ):
         raise InvalidEntry("a number is out of range")
-    if not all(-1 <= ms < MAX_LATENCY_MS for ms in (latencies.request, latencies.proxy, latencies.kong)):
+    if not (
+        -1 <= latencies.request < MAX_LATENCY_MS
+        and -1 <= latencies.proxy < MAX_LATENCY_MS
+        and -1 <= latencies.kong < MAX_LATENCY_MS
+    ):
         raise InvalidEntry("a latency is out of range")
-    words = (
-        entry.request.id, entry.request.method, entry.request.path or "", entry.source, entry.country or "",
-        entry.client_net or "",
-    )  # fmt: skip
-    if any("\x00" in word for word in words):
+    words = f"{request.id}{request.method}{request.path}{entry.source}{entry.country}{entry.client_net}"
+    if "\x00" in words:
         raise InvalidEntry("a text holds a NUL")
 
 

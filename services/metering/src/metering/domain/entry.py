@@ -11,12 +11,15 @@ from typing import Any
 
 import msgspec
 
+# gc=False: parts of a decoded entry cannot form a cycle, and a batch holds hundreds of thousands of them, which the
+# garbage collector would visit again and again.
+
 # Lua's JSON encoder writes an empty table as {}, also where an array is meant.
 Tags = list[str] | dict[str, Any] | None
 Number = int | float
 
 
-class RequestPart(msgspec.Struct, omit_defaults=True):
+class RequestPart(msgspec.Struct, omit_defaults=True, gc=False):
     """`id` is Kong's own request id. `uri` may carry a query string: read for old configurations, never passed on."""
 
     id: str
@@ -26,14 +29,14 @@ class RequestPart(msgspec.Struct, omit_defaults=True):
     size: Number = 0
 
 
-class ResponsePart(msgspec.Struct, omit_defaults=True):
+class ResponsePart(msgspec.Struct, omit_defaults=True, gc=False):
     """What the client was answered."""
 
     status: int
     size: Number = 0
 
 
-class LatencyPart(msgspec.Struct, omit_defaults=True):
+class LatencyPart(msgspec.Struct, omit_defaults=True, gc=False):
     """Milliseconds; `proxy` is -1 when no upstream was called."""
 
     request: Number = 0
@@ -41,27 +44,27 @@ class LatencyPart(msgspec.Struct, omit_defaults=True):
     kong: Number = 0
 
 
-class GatewayObject(msgspec.Struct, omit_defaults=True):
+class GatewayObject(msgspec.Struct, omit_defaults=True, gc=False):
     """A Kong service or route: its id and its tags."""
 
     id: str | None = None
     tags: Tags = None
 
 
-class ConsumerPart(msgspec.Struct, omit_defaults=True):
+class ConsumerPart(msgspec.Struct, omit_defaults=True, gc=False):
     """A Kong consumer: one per subscription, or per restricted key."""
 
     custom_id: str | None = None
     tags: Tags = None
 
 
-class AuthenticatedPart(msgspec.Struct, omit_defaults=True):
+class AuthenticatedPart(msgspec.Struct, omit_defaults=True, gc=False):
     """The credential that was used; its id is the platform's key id."""
 
     id: str | None = None
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     """One call as Kong logged it."""
 
     started_at: Number

@@ -109,12 +109,9 @@ class BucketKey(NamedTuple):
     is_test: bool
 
     @property
-    def order(self) -> tuple[str, ...]:
+    def order(self) -> str:
         """The order in which rows are written: every writer locks them in the same one."""
-        return (
-            self.api_id, self.subscription_id or "", self.plan_version_id or "", self.key_id or "",
-            self.endpoint_id or "", self.version_id or "", "t" if self.is_test else "f",
-        )  # fmt: skip
+        return "".join([part or "-" for part in self[:6]]) + ("t" if self.is_test else "f")
 
 
 @dataclass(slots=True)
