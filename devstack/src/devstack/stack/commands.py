@@ -323,7 +323,7 @@ def bench(arguments: list[str]) -> int:
     if name not in programs:
         console.print(f"There is no {name} in bench/; there are: {', '.join(programs)}.", markup=False)
         return 2
-    _become(str(programs[name]), *rest)
+    _become("-m", f"bench.{name}", *rest)
 
 
 def _summary(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""What `bench metering` measures with: calls, servers, and one program for each thing that is measured."""

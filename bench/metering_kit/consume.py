@@ -1,0 +1,68 @@
+"""The shipped consumer at work on a topic until it recorded so many calls; prints what it took.
+
+`python -m bench.metering_kit.consume --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+
+from bench.metering_kit.servers import cpu_seconds
+from common.clock import SystemClock
+from common.db import Database
+from common.kafka.cluster import ClusterWatch
+from common.worker import run_loops
+from metering.consumers.requests import Reading, consume_requests
+from metering.metrics import CALLS
+
+
+def recorded() -> int:
+    """Calls that were committed in this process."""
+    return int(sum(CALLS.labels(outcome)._value.get() for outcome in ("new", "repeated")))
+
+
+async def run(given: argparse.Namespace) -> dict[str, float]:
+    """Seconds and CPU from the first commit to the last; from the start, if one batch took them all."""
+    async with ClusterWatch(given.kafka) as cluster:
+        partitions = len(await cluster.partitions([given.topic]))
+    db, stop = Database(given.database, name="bench"), asyncio.Event()
+    reading = Reading(given.kafka, given.topic, partitions, given.batch_calls, given.batch_seconds)
+
+    def mark() -> tuple[float, ...]:
+        return recorded(), time.perf_counter(), time.process_time(), cpu_seconds(given.postmaster)
+
+    async def consume() -> None:
+        await consume_requests(reading, db=db, clock=SystemClock(), stop=stop)
+
+    began = mark()
+    consuming = asyncio.create_task(run_loops({"requests": consume}, stop=stop))
+    while recorded() < given.calls:
+        await asyncio.sleep(0.005)
+        if not began[0] and 0 < recorded() < given.calls:
+            began = mark()
+    ended = mark()
+    stop.set()
+    await consuming
+    await db.dispose()
+    calls, seconds, cpu, database = (after - before for before, after in zip(began, ended, strict=True))
+    return {"calls": calls, "seconds": seconds, "cpu": cpu, "database_cpu": database}
+
+
+def main() -> None:
+    """Parse the command line, consume, print."""
+    parser = argparse.ArgumentParser(prog="consume", description=__doc__.partition("\n")[0])
+    parser.add_argument("--kafka", required=True, help="host:port")
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--database", required=True, help="the worker role's URL")
+    parser.add_argument("--postmaster", type=int, required=True, help="process id, for PostgreSQL's CPU time")
+    parser.add_argument("--calls", type=int, required=True, help="how many are in the topic")
+    parser.add_argument("--batch-calls", type=int, default=40_000)
+    parser.add_argument("--batch-seconds", type=float, default=0.25)
+    print(json.dumps(asyncio.run(run(parser.parse_args()))))
+
+
+if __name__ == "__main__":
+    main()
