@@ -120,7 +120,7 @@ async def database() -> AsyncIterator[str]:
     shared = privileges.data_root(HOME / ".run")
     shared.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="marketplace-bench-"))
-    home.chmod(0o755)  # noqa: ASYNC240 - at once
+    home.chmod(0o755)
     server = postgres.Postgres(
         home / "data", postgres.binaries(shared), ports.free_port(), secrets.token_hex(8)
     )
@@ -284,7 +284,7 @@ class Bench:
                 await self.tell(others(n) for n in busy)
                 running = asyncio.create_task(self.reconcile(sweep=False))
                 seen = self.admin.calls
-                while self.admin.calls == seen and not running.done():  # noqa: ASYNC110 - nobody sets an event
+                while self.admin.calls == seen and not running.done():
                     await asyncio.sleep(0.01)
             ended = asyncio.get_running_loop().create_future()
             self.admin.ended[Owner(Concern.SUBSCRIPTION, self.subscriptions[number].id)] = ended
