@@ -25,7 +25,7 @@ OPEN_TO_ALL = {
 # Rows that not even a worker may change or remove: evidence, and money as it was posted.
 KEPT_FROM_THE_WORKER = {
     "accounts": {("audit_entry", "UPDATE"), ("audit_entry", "DELETE")},
-    "metering": {("alert_audit", "UPDATE"), ("alert_audit", "DELETE")},
+    "metering": {(table, right) for table in ("alert_audit", "usage_root") for right in ("UPDATE", "DELETE")},
     "billing": {
         *((table, "UPDATE") for table in ("ledger_transaction", "ledger_entry", "invoice_line")),
         *((table, "DELETE") for table in ("ledger_transaction", "ledger_entry", "invoice_line", "invoice", "payout")),

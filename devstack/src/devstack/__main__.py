@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 SERVICES = ("accounts", "catalog", "subscriptions", "metering", "billing", "kong-sync")
-TAKING_ANY = (*SERVICES, "test", "bench", "simulate")  # their arguments are another program's
+TAKING_ANY = (*SERVICES, "test", "bench", "simulate", "verify-usage")  # their arguments are another program's
 BROKERS = ("embedded", "apache")
 Command = Callable[[argparse.Namespace, list[str]], int]
 
@@ -58,6 +58,12 @@ def _bench(_: argparse.Namespace, rest: list[str]) -> int:
     from devstack.stack.commands import bench
 
     return bench(rest)
+
+
+def _verify_usage(_: argparse.Namespace, rest: list[str]) -> int:
+    from devstack.verify_usage import main as verify
+
+    return verify(rest)
 
 
 def _check(_: argparse.Namespace, __: list[str]) -> int:
@@ -119,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     add("test", _test, "Run all tests, or with --kong the contract with a real Kong; arguments go to pytest.")
     add("bench", _bench, "Run a program of bench/ with its arguments; without a name, list them.")
     add("check", _check, "Run the house's rules: format, lint, types, layers, architecture.")
+    add("verify-usage", _verify_usage, "Check a usage file offline: an invoice line's quantity, or one call.")
     demo = add(
         "demo", _demo, "One call's way from a catalogue to a provider's balance, checked figure by figure."
     )

@@ -11,7 +11,7 @@ from common.clock import Clock
 from common.db import Database
 from common.http.admin import republish_router
 from common.http.app import create_service_app
-from metering.api import alerts, completeness, ingest, reconciliation, streams, usage
+from metering.api import alerts, completeness, evidence, ingest, reconciliation, streams, usage
 from metering.api.ingest import IngestRules
 from metering.clients.geoip import country_lookup
 from metering.settings import Settings, kafka_log_of
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None, *, clock: Clock | None = None) 
             reconciliation.router,
             alerts.router,
             completeness.router,
+            evidence.router,
             republish_router(republish),
         ],
         db=Database(

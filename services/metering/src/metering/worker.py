@@ -23,6 +23,7 @@ from metering.consumers.spend import SpendEvent, on_spend
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
 from metering.domain.errors import GatewayUnread
+from metering.domain.lateness import LATEST_ARRIVAL
 from metering.metrics import CUTOFFS_ANSWERED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
@@ -32,6 +33,7 @@ from metering.usecases.evaluate_alerts import evaluate_alerts
 from metering.usecases.follow_file import follow_file
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
+from metering.usecases.make_roots import make_roots
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
@@ -40,6 +42,8 @@ from metering.usecases.take_readings import take_readings
 _PARTITION_SECONDS = 3600.0
 _FILE_SECONDS = 0.5
 _NIGHT_SECONDS = 60.0
+_ROOT_SECONDS, _JUST_OVER = 60.0, timedelta(hours=6)
+_LATE_ROOT_SECONDS = 3600.0
 # Of alert rules: so many in one transaction, and so many transactions at one time. What is left is due the next time.
 _RULES, _TURNS = 50, 20
 log = get_logger()
@@ -97,6 +101,17 @@ async def let_go(db: Database, settings: Settings, clock: Clock) -> None:
     await erase_networks(db, keep=timedelta(days=settings.client_net_days), now=clock.now())
 
 
+async def seal(db: Database, settings: Settings, clock: Clock, *, back: timedelta) -> None:
+    """The hours that ended at most `back` ago have roots of all their calls."""
+    made = 1
+    while made:
+        async with db.begin() as session:
+            made = await make_roots(
+                session, topic=settings.kafka_topic_prefix + TOPIC, grace=timedelta(seconds=settings.grace_seconds),
+                back=back, now=clock.now(),
+            )  # fmt: skip
+
+
 async def judge_due(db: Database, settings: Settings, clock: Clock) -> None:
     """Spans of time of which everything should have arrived are compared with what the gateway counted."""
     async with db.begin() as session:
@@ -147,6 +162,27 @@ def completeness_loops(
     }
 
 
+def night_loop(settings: Settings, patient: Database, *, clock: Clock, stop: asyncio.Event) -> Loop:
+    """The rollups are reconciled once a night, by whichever replica comes first."""
+
+    async def night() -> None:
+        await reconcile_nightly(patient, clock, hour=settings.reconcile_hour)
+
+    return lambda: every(_NIGHT_SECONDS, night, stop=stop)
+
+
+def root_loops(settings: Settings, db: Database, *, clock: Clock, stop: asyncio.Event) -> dict[str, Loop]:
+    """Hours are sealed soon after they are over, and again when calls came late."""
+
+    def sealing(seconds: float, back: timedelta) -> Loop:
+        return lambda: every(seconds, lambda: seal(db, settings, clock, back=back), stop=stop)
+
+    return {
+        "roots": sealing(_ROOT_SECONDS, _JUST_OVER),
+        "late roots": sealing(_LATE_ROOT_SECONDS, LATEST_ARRIVAL),
+    }
+
+
 def patient_database(settings: Settings) -> Database:
     """For statements that read a day of raw rows, which takes longer than any other loop's may."""
     url = settings.database_worker_url.get_secret_value()
@@ -169,9 +205,6 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         patient = patient_database(settings)
         stack.push_async_callback(patient.dispose)
 
-        async def night() -> None:
-            await reconcile_nightly(patient, clock, hour=settings.reconcile_hour)
-
         reading = reading_of(settings)
         loops: dict[str, Loop] = {
             "relay": lambda: relay(
@@ -186,7 +219,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
-            "reconciliation": lambda: every(_NIGHT_SECONDS, night, stop=stop),
+            **root_loops(settings, db, clock=clock, stop=stop),
+            "reconciliation": night_loop(settings, patient, clock=clock, stop=stop),
             "retention": lambda: every(_PARTITION_SECONDS, lambda: let_go(db, settings, clock), stop=stop),
         }
         if settings.gateway_nodes:

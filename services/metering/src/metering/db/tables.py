@@ -27,11 +27,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from common.db import make_metadata
 from common.tables import add_common_tables
-from metering.db.gateway_tables import add_gateway_tables
+from metering.db.proof_tables import add_proof_tables
 
 metadata = make_metadata()
 add_common_tables(metadata)
-add_gateway_tables(metadata)
+add_proof_tables(metadata)
 
 _INSTANT = DateTime(timezone=True)
 _PARTIES = ("consumer_org", "provider_org")

@@ -23,6 +23,12 @@ class GatewayUnread(Exception):
     """A node of the gateway did not say what it has counted."""
 
 
+class RootMissing(Conflict):
+    """An hour is not over, or calls came late: its root is made soon."""
+
+    code: ClassVar[str] = "ROOT_NOT_MADE"
+
+
 class IngestTokenWrong(Unauthenticated):
     """The ingest token is missing or wrong."""
 

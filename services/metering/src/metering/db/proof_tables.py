@@ -1,4 +1,4 @@
-"""What the gateway's nodes counted, and how much of it is metered."""
+"""What usage is proved by: the gateway's own counts, how much of them is metered, and the roots of sealed hours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -22,8 +23,13 @@ from sqlalchemy import (
 _INSTANT = DateTime(timezone=True)
 
 
-def add_gateway_tables(metadata: MetaData) -> None:
-    """`metadata` holds gateway_node, gateway_counter, gateway_span, gateway_requests and completeness."""
+def add_proof_tables(metadata: MetaData) -> None:
+    """`metadata` holds gateway_node, gateway_counter, gateway_span, gateway_requests, completeness and usage_root."""
+    _add_gateway(metadata)
+    _add_roots(metadata)
+
+
+def _add_gateway(metadata: MetaData) -> None:
     Table(
         "gateway_node", metadata,
         Column("node", Text, primary_key=True),
@@ -70,4 +76,19 @@ def add_gateway_tables(metadata: MetaData) -> None:
         UniqueConstraint(
             "span_id", "api_id", "subscription_id", name="uq_completeness_span_id", postgresql_nulls_not_distinct=True
         ),
+    )  # fmt: skip
+
+
+def _add_roots(metadata: MetaData) -> None:
+    Table(
+        "usage_root", metadata,
+        Column("subscription_id", Uuid, primary_key=True),
+        Column("plan_version_id", Uuid, primary_key=True),
+        Column("hour_start", _INSTANT, primary_key=True),
+        Column("version", Integer, primary_key=True),
+        Column("root", LargeBinary, nullable=False),
+        *(Column(name, BigInteger, nullable=False) for name in ("calls", "billable_calls", "units")),
+        Column("consumer_org", Uuid, nullable=False),
+        Column("provider_org", Uuid, nullable=False),
+        Column("made_at", _INSTANT, nullable=False),
     )  # fmt: skip
