@@ -33,12 +33,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bench.gateway import LUA, double, reachable
 from common.clock import SystemClock
 from common.db import Database
 from common.ids import derived_id
 from common.log import configure_logging
 from devstack.embedded import databases, ports, postgres, privileges
-from gateway import LUA, double, reachable
 from kong_sync.clients.gateway import Gateway
 from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.clients.kong_proxy import KongProxy

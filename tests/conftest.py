@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from common.db import Database
 from devstack.embedded.databases import DatabaseUrls
@@ -24,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
+    # No test asserts how long anything takes; on a busy machine making an example may be slow, too.
+    settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("untimed")
     # Whoever starts the tests in a shell's background makes them deaf to SIGINT, and with them all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

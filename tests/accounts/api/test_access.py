@@ -30,6 +30,8 @@ ENDPOINTS = {
     "POST /v1/organisations/{organisation_id}/members": Access.ORGANISATION_ADMIN,
     "PATCH /v1/organisations/{organisation_id}/members/{user_id}": Access.ORGANISATION_ADMIN,
     "DELETE /v1/organisations/{organisation_id}/members/{user_id}": Access.MEMBER,
+    "GET /v1/notification-preferences": Access.MEMBER,
+    "PUT /v1/notification-preferences": Access.MEMBER,
     "GET /v1/access-tokens": Access.MEMBER,
     "POST /v1/access-tokens": Access.MEMBER,
     "DELETE /v1/access-tokens/{token_id}": Access.MEMBER,
