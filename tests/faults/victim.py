@@ -31,6 +31,7 @@ from common.db import Database
 from common.log import configure_logging
 from common.outbox.relay import relay
 from common.worker import run_loops, stop_on_signals
+from kong_sync.clients.http1 import Http1
 from kong_sync.domain.records import Tables
 from kong_sync.settings import Settings as KongSyncSettings
 from kong_sync.usecases.plan_changes import plan_changes
@@ -116,9 +117,9 @@ async def kong_sync(passed: Passed) -> None:
     """A pass of kong-sync over a small marketplace; ends well only when nothing is left to do."""
     settings = KongSyncSettings()
     db = Database(settings.database_worker_url.get_secret_value(), name="kong-sync")
-    shipped = httpx.AsyncHTTPTransport.handle_async_request
+    shipped = Http1.handle_async_request
 
-    async def watched(self: httpx.AsyncHTTPTransport, request: httpx.Request) -> httpx.Response:
+    async def watched(self: Http1, request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
             return await shipped(self, request)
         passed("write asked for")
@@ -126,7 +127,7 @@ async def kong_sync(passed: Passed) -> None:
         passed("write answered")
         return answer
 
-    httpx.AsyncHTTPTransport.handle_async_request = watched  # type: ignore[method-assign]
+    Http1.handle_async_request = watched  # type: ignore[method-assign]
     await market.tell(db, _marketplace(int(os.environ["FAULTS_SEED"])))  # noqa: TID251 - this program's own
     gateway, clock = settings.gateway(), SystemClock()
     for _ in range(2):
