@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 import metering.consumers.requests as consumer
+from common.steps import Passed
 from metering.db import positions, request_log
 from metering.db.positions import Advance
 from metering.domain.batch import Batch, read_batch
@@ -21,7 +22,7 @@ UNIQUE_INDEX = "pk_api_requests_log"
 
 async def _offsets_first(
     session: AsyncSession, batch: Batch, *, log: Log, moves: Mapping[int, Advance], now: datetime, unseen: bool,
-    passed: Callable[[str], None],
+    passed: Passed,
 ) -> Recorded:  # fmt: skip
     async with AsyncSession(session.bind) as earlier, earlier.begin():
         await positions.lock(earlier, log.topic)

@@ -30,6 +30,7 @@ from common.clock import SystemClock
 from common.db import Database
 from common.log import configure_logging
 from common.outbox.relay import relay
+from common.steps import Passed
 from common.worker import run_loops, stop_on_signals
 from kong_sync.clients.http1 import Http1
 from kong_sync.domain.records import Tables
@@ -44,8 +45,6 @@ from metering.usecases.republish import republish
 from tests.faults import broken
 from tests.kong_sync import market
 from tests.kong_sync.factories import a_key, a_subscription, a_version, an_api, an_id, some_tables
-
-Passed = Callable[[str], None]
 
 
 def failpoint(point: dict[str, Any] | None) -> Passed:

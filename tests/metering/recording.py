@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
 
 from common.db import Database
+from common.steps import Passed, unwatched
 from metering.db import positions, request_log
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
@@ -42,7 +43,7 @@ class Recorder:
 
     async def record(
         self, *entries: dict[str, Any], partition: int = 0, taken_at: datetime = NOW, now: datetime = NOW,
-        watermark: datetime | None = None, passed: Callable[[str], None] = lambda _: None,
+        watermark: datetime | None = None, passed: Passed = unwatched,
     ) -> Recorded:  # fmt: skip
         """One Kafka record that holds `entries`, in one transaction."""
         offset = self.positions[partition]

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 from common.db import Database, Scope
 from common.kafka.positions import LogReplaced
 from common.outbox.relay import Relay
+from common.steps import Passed
 from devstack.faults.rows.counting import CONSUMER_STEPS
 from devstack.faults.rows.events import RELAY_STEPS
 from devstack.faults.traffic import Batch, Calls
@@ -179,7 +180,7 @@ class World:
         else:
             self.story.append(f"consumer {number} records {new}")
 
-    def _crash_at(self, fatal: str | None) -> Callable[[str], None]:
+    def _crash_at(self, fatal: str | None) -> Passed:
         def passed(step: str) -> None:
             if step == fatal:
                 raise Crash(f"behind {step!r}")

@@ -21,6 +21,7 @@ from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch, ensure_topics
 from common.log import get_logger
 from common.metrics import BROKER_REPLACED, OUTBOX_SENT, OUTBOX_WAITING
 from common.settings import ServiceSettings
+from common.steps import Passed, unwatched
 
 Republish = Callable[[AsyncSession, datetime], Awaitable[int]]
 _BATCH = 500
@@ -43,10 +44,6 @@ _STORE_CLUSTER = text("""
     ON CONFLICT (name) DO UPDATE SET cluster_id = excluded.cluster_id, updated_at = excluded.updated_at""")
 
 
-def _pass(_: str) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Relay:
     """Sends one service's outbox to Kafka. `passed` is told each step that lies behind it."""
@@ -56,7 +53,7 @@ class Relay:
     clock: Clock
     service: str
     topic_prefix: str = ""
-    passed: Callable[[str], None] = _pass
+    passed: Passed = unwatched
 
     async def send_batch(self, *, limit: int = _BATCH) -> int:
         """Send the oldest unsent events in order and return how many. May send twice after a crash; never drops."""
@@ -115,7 +112,7 @@ async def relay(
     stop: asyncio.Event,
     service: str,
     republish: Republish,
-    passed: Callable[[str], None] = _pass,
+    passed: Passed = unwatched,
 ) -> None:
     """Send the outbox until `stop` is set; raises when the broker or the database fails, to be run again."""
     servers = settings.kafka_bootstrap_servers

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from common.ids import new_id
 from common.kafka.cluster import MESSAGE_BYTES, BrokerReplaced, ClusterWatch, ensure_topics
 from common.log import get_logger
+from common.steps import Passed, unwatched
 from common.tasks import was_cancelled
 from metering.domain.errors import LogUnavailable
 
@@ -53,10 +54,6 @@ class _Connection:
     stack: AsyncExitStack
 
 
-def _pass(_: str) -> None:
-    return None
-
-
 class KafkaLog:
     """Appends records and knows when they are safe. Connects when first used, and anew after a failure.
 
@@ -74,7 +71,7 @@ class KafkaLog:
         self._connection: _Connection | None = None
         self._connecting = asyncio.Lock()
         self._pending_bytes = 0
-        self.passed: Callable[[str], None] = _pass
+        self.passed: Passed = unwatched
 
     async def partitions(self) -> int:
         """How many partitions the topic has; it is made when it is not there. Raises LogUnavailable."""

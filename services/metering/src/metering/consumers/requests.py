@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from common.kafka.positions import LogReplaced, digest, resume
 from common.kafka.runner import stored_positions
 from common.leader import Leader, leadership
 from common.log import get_logger
+from common.steps import Passed, unwatched
 from metering.clients.kafka_log import ensure_request_log
 from metering.db import positions, request_log
 from metering.db.copies import VersionCache
@@ -58,10 +59,6 @@ class LogTruncated(Exception):
     """The log ends before the place where we stand, or skipped a record: start again and look at it from there."""
 
 
-def _pass(_: str) -> None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Where the request log is and how it is read: at most about `batch_calls` calls or `batch_seconds` a batch."""
@@ -83,7 +80,7 @@ class RequestConsumer:
     reading: Reading
     consumer: AIOKafkaConsumer
     cluster_id: str
-    passed: Callable[[str], None] = _pass
+    passed: Passed = unwatched
     positions: dict[int, int] = field(default_factory=dict)
     _versions: VersionCache = field(default_factory=VersionCache)
     _months: set[date] = field(default_factory=set)
@@ -272,7 +269,7 @@ async def consume_requests(
     db: Database,
     clock: Clock,
     stop: asyncio.Event,
-    passed: Callable[[str], None] = _pass,
+    passed: Passed = unwatched,
 ) -> None:
     """Record the request log until `stop` is set; raises to be run again from what PostgreSQL holds."""
     servers = reading.bootstrap_servers

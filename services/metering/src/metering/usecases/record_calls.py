@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.kafka.dead_letters import park
+from common.steps import Passed, unwatched
 from metering.db import cutoffs, positions, quarantine, quotas, request_log, rollups
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
@@ -43,13 +44,9 @@ class Recorded:
     late_months: int
 
 
-def _pass(_: str) -> None:
-    return None
-
-
 async def record_calls(
     session: AsyncSession, batch: Batch, *, log: Log, moves: Mapping[int, Advance], now: datetime,
-    unseen: bool = False, passed: Callable[[str], None] = _pass,
+    unseen: bool = False, passed: Passed = unwatched,
 ) -> Recorded:  # fmt: skip
     """The batch's new calls are in the request log and in every total made of it, and the offsets stand behind it.
 
