@@ -33,11 +33,12 @@ async def seed(config: Config) -> tuple[dict[str, str], dict[str, str]]:
             lambda found: found["gateway"]["state"] == "live",
             seconds=60,
         )
-    return tokens, {
-        "api_id": api["id"],
-        "url": f"{live['gateway']['proxy_url'].rstrip('/')}/rates/EUR",
-        "key": key,
-    }
+        url = f"{live['gateway']['proxy_url'].rstrip('/')}/rates/EUR"
+        # An API that was live before is live still; the new key comes to the gateway a moment after it was made.
+        await until(
+            "the sample call", lambda: platform.call(url, key=key), lambda status: status == 200, seconds=60
+        )
+    return tokens, {"api_id": api["id"], "url": url, "key": key}
 
 
 async def _sample_api(platform: Platform, token: str, upstream: str) -> dict[str, Any]:
