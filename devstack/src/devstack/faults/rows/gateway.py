@@ -35,7 +35,7 @@ async def _double(run: Run) -> tuple[str, str]:
 
 
 async def kill_redis(run: Run) -> None:
-    """Redis dies and is emptied while calls run through the gateway: every answered call is metered, none twice."""
+    """Redis dies and is emptied under the calls: each is answered by the upstream all the same, and metered once."""
     admin, proxy = await _double(run)
     redis_port, upstream_port = ports.free_port(), ports.free_port()
     data = run.folder("redis")
@@ -107,7 +107,7 @@ async def _call(http: httpx.AsyncClient, proxy: str, journal: dict[str, int]) ->
 
     async def one() -> None:
         for number in left:
-            answer = await http.get(f"{proxy}/pay/things/{number}", headers={"apikey": _KEY})
+            answer = await http.get(f"{proxy}/pay/rates/EUR?n={number}", headers={"apikey": _KEY})
             journal[answer.headers["X-Kong-Request-Id"]] = answer.status_code
 
     await asyncio.gather(*[one() for _ in range(_AT_ONCE)])
@@ -130,7 +130,8 @@ async def _same(run: Run, journal: dict[str, int]) -> None:
         run.differ(f"O1: {len(rows)} calls in the request log, {len(journal)} were answered")
     if set(sums) != {len(journal)}:
         run.differ(f"O1: hours and days hold {list(sums)} calls of {len(journal)}")
-    run.notes.append(f"answers: {dict(Counter(journal.values()))}")
+    if set(journal.values()) != {200}:
+        run.differ(f"without Redis callers were answered {dict(Counter(journal.values()))}")
 
 
 async def kill_kong_sync(run: Run) -> None:
