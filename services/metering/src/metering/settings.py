@@ -48,6 +48,9 @@ class Settings(ServiceSettings):
     reconcile_hour: int = Field(
         default=3, ge=0, le=23, description="From this hour (UTC) on the rollups are reconciled, once a day."
     )
+    statistics_seconds: float = Field(
+        default=300.0, gt=0, description="An API's changed statistics are published after so long, as one."
+    )
     alert_seconds: float = Field(default=5.0, gt=0, description="How often due alert rules are looked at.")
     streams: int = Field(
         default=20, ge=1, description="Exports and live streams that one process gives at a time."

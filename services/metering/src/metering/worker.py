@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -34,6 +35,8 @@ from metering.usecases.follow_file import follow_file
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.make_roots import make_roots
+from metering.usecases.publish_key_uses import publish_key_uses
+from metering.usecases.publish_statistics import publish_statistics
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
@@ -82,6 +85,16 @@ async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
             session, topic=topic, grace=grace, completeness=CompletenessRule(bound, wait), now=clock.now()
         )
     CUTOFFS_ANSWERED.inc(answered)
+
+
+async def publish_for_show(db: Database, settings: Settings, clock: Clock) -> None:
+    """What others only show is published: when keys were last used, and how APIs do."""
+    wait, due = timedelta(seconds=settings.statistics_seconds), 1
+    while due:
+        async with db.begin() as session:
+            due = await publish_key_uses(session, now=clock.now())
+        async with db.begin() as session:
+            due += await publish_statistics(session, wait=wait, now=clock.now())
 
 
 async def watch(db: Database, settings: Settings, clock: Clock) -> None:
@@ -183,6 +196,17 @@ def root_loops(settings: Settings, db: Database, *, clock: Clock, stop: asyncio.
     }
 
 
+def publishing_loops(
+    settings: Settings, db: Database, *, clock: Clock, stop: asyncio.Event
+) -> dict[str, Loop]:
+    """What changed goes out; what is only shown does not hold up what is paid by."""
+
+    def publishing(publish: Callable[[Database, Settings, Clock], Awaitable[None]]) -> Loop:
+        return lambda: every(settings.publish_seconds, lambda: publish(db, settings, clock), stop=stop)
+
+    return {"publish": publishing(publish_due), "statistics": publishing(publish_for_show)}
+
+
 def patient_database(settings: Settings) -> Database:
     """For statements that read a day of raw rows, which takes longer than any other loop's may."""
     url = settings.database_worker_url.get_secret_value()
@@ -214,9 +238,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 SUBSCRIPTIONS, db=db, settings=settings, clock=clock, stop=stop, service="metering"
             ),
             "requests": lambda: consume_requests(reading, db=db, clock=clock, stop=stop),
-            "publish": lambda: every(
-                settings.publish_seconds, lambda: publish_due(db, settings, clock), stop=stop
-            ),
+            **publishing_loops(settings, db, clock=clock, stop=stop),
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             **root_loops(settings, db, clock=clock, stop=stop),

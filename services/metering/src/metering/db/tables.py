@@ -28,10 +28,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from common.db import make_metadata
 from common.tables import add_common_tables
 from metering.db.proof_tables import add_proof_tables
+from metering.db.shown_tables import add_shown_tables
 
 metadata = make_metadata()
 add_common_tables(metadata)
 add_proof_tables(metadata)
+add_shown_tables(metadata)
 
 _INSTANT = DateTime(timezone=True)
 _PARTIES = ("consumer_org", "provider_org")
