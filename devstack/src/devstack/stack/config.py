@@ -100,6 +100,7 @@ class Config:
                 "METERING_GATEWAY_METRICS_URLS": f"{self.url('kong_admin')}/metrics",
                 "METERING_GATEWAY_READ_SECONDS": "1",
                 "METERING_COMPLETENESS_WAIT_SECONDS": "20",
+                "METERING_FILE_LOG_WAIT_SECONDS": "20",
             },
             "billing": {
                 "STRIPE_SECRET_KEY": self.secrets["stripe_secret_key"],

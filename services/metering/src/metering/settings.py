@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -66,6 +66,12 @@ class Settings(ServiceSettings):
     )
     completeness_wait_seconds: float = Field(
         default=900.0, ge=0, description="How long a cut-off's answer waits for it to be known."
+    )
+    completeness_unknown: Literal["go", "hold"] = Field(
+        default="go", description="What a cut-off's answer does when it is not known after that time."
+    )
+    file_log_wait_seconds: float = Field(
+        default=900.0, ge=0, description="How long a cut-off's answer waits for log files to be read past it."
     )
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."

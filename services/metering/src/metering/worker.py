@@ -23,11 +23,12 @@ from metering.consumers.requests import Reading, consume_requests
 from metering.consumers.spend import SpendEvent, on_spend
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
+from metering.db import file_positions
 from metering.domain.errors import GatewayUnread
 from metering.domain.lateness import LATEST_ARRIVAL
 from metering.metrics import CUTOFFS_ANSWERED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
-from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
+from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.drop_old_months import drop_old_months
 from metering.usecases.erase_networks import erase_networks
 from metering.usecases.evaluate_alerts import evaluate_alerts
@@ -79,11 +80,12 @@ async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
                 break
     topic, grace = settings.kafka_topic_prefix + TOPIC, timedelta(seconds=settings.grace_seconds)
     wait = timedelta(seconds=settings.completeness_wait_seconds) if settings.gateway_nodes else None
-    bound = settings.completeness_bound_percent
+    patience = Patience(
+        file_log=timedelta(seconds=settings.file_log_wait_seconds), bound=settings.completeness_bound_percent,
+        counters=wait, holds=settings.completeness_unknown == "hold",
+    )  # fmt: skip
     async with db.begin() as session:
-        answered = await answer_cutoffs(
-            session, topic=topic, grace=grace, completeness=CompletenessRule(bound, wait), now=clock.now()
-        )
+        answered = await answer_cutoffs(session, topic=topic, grace=grace, patience=patience, now=clock.now())
     CUTOFFS_ANSWERED.inc(answered)
 
 
@@ -112,6 +114,8 @@ async def let_go(db: Database, settings: Settings, clock: Clock) -> None:
     """Raw rows and clients' networks whose time is over are gone."""
     await drop_old_months(db, keep=timedelta(days=settings.raw_retention_days), now=clock.now())
     await erase_networks(db, keep=timedelta(days=settings.client_net_days), now=clock.now())
+    async with db.begin() as session:  # what is in such a file is too old to count
+        await file_positions.forget_abandoned(session, before=clock.now() - LATEST_ARRIVAL)
 
 
 async def seal(db: Database, settings: Settings, clock: Clock, *, back: timedelta) -> None:
