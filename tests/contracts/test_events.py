@@ -22,7 +22,7 @@ TOPICS = {
     "accounts.organisation.v1", "catalog.api.v1", "catalog.version.v1", "catalog.plan.v1",
     "subscriptions.subscription.v1", "subscriptions.key.v1", "metering.usage.v1",
     "metering.completeness.v1", "metering.period.v1", "metering.adjustment.v1", "metering.quota.v1",
-    "metering.alert.v1", "billing.spend.v1",
+    "metering.alert.v1", "metering.key.v1", "metering.api.v1", "billing.spend.v1",
     "billing.account.v1", "billing.invoice.v1", "billing.cutoff.v1",
     "billing.standing.v1", "kong-sync.api.v1", "kong-sync.subscription.v1",
 }  # fmt: skip

@@ -21,7 +21,7 @@ from common.db import Database
 from devstack.kong.gateway import Gateway, Options
 from metering.clients.gateway_metrics import GatewayMetrics
 from metering.consumers.version import VersionEvent, on_version
-from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
+from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.take_readings import take_readings
@@ -147,8 +147,8 @@ async def test_calls_lost_by_a_full_queue_hold_the_invoice_until_it_is_released(
     until = await lose_calls(metering, recorder, tmp_path / "kong", cutoff=run.id)
     async with metering.begin() as session:
         judged = await judge_completeness(session, topic=TOPIC, grace=GRACE, bound=BOUND, now=until)
-        rule = CompletenessRule(BOUND, timedelta(minutes=15))
-        answered = await answer_cutoffs(session, topic=TOPIC, grace=GRACE, completeness=rule, now=until)
+        rule = Patience(timedelta(0), BOUND, timedelta(minutes=15))
+        answered = await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=rule, now=until)
     assert (judged, answered) == (1, 1)
     [told] = [e["payload"] for e in await outbox_events(metering, "metering.completeness.v1")]
     assert (told["counted"], told["metered"], told["missing"], told["percent"]) == (10, 3, 7, "30.0000")

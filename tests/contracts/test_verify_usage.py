@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from billing.domain.usage import usage_lines
+from billing.domain.lines import LineKind, UsageBilled
+from billing.domain.usage import late_lines, usage_lines
 from devstack.verify_usage import (
     check_evidence,
     check_line,
@@ -19,7 +21,7 @@ from devstack.verify_usage import (
     tree_hash,
 )
 from metering.domain.merkle import Leaf, leaf_hash, path_of, prove, root_of
-from tests.billing.factories import PLAN, SUBSCRIPTION, a_sale, a_total, at
+from tests.billing.factories import NOVEMBER, PLAN, SUBSCRIPTION, a_sale, a_total, at
 
 # The leaves and roots that Certificate Transparency's own implementations are tested with (RFC 6962).
 INPUTS = ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")
@@ -140,6 +142,23 @@ def test_a_lines_quantity_follows_from_the_calls_or_does_not() -> None:
     assert check_line(file, a_line(200, "12-01") | {"quantity": 101})
     assert check_line(evidence(some_leaves(180), until="11-02"), a_line(200, "12-01"))
     assert check_line(file, a_line(200, "12-01") | {"subscription_id": str(PLAN)})
+
+
+def test_an_adjustment_of_a_closed_month_follows_from_all_its_calls() -> None:
+    usage = usage_lines(at("12-01"), [a_sale()], [a_total(120)], {}).lines
+    key = (SUBSCRIPTION, PLAN)
+    before = {key: UsageBilled(usage[0].quantity, usage[0].amount, 120, at("12-01"))}
+    total = replace(a_total(200), source={"step": "metered", "adjustment_version": 2, "month": "2026-11-01"})
+    (late,) = late_lines(NOVEMBER, [a_sale()], [total], before, series="x")
+    line = {"id": "line-2", "quantity": late.quantity, "trace": list(late.trace)}
+    assert (late.kind, late.quantity) == (LineKind.ADJUSTMENT, 80)
+    assert check_line(evidence(some_leaves(180), some_leaves(120, hour=1)), line) == []
+    assert check_line(evidence(some_leaves(180), some_leaves(117, hour=1)), line)
+    assert check_line(evidence(some_leaves(180), some_leaves(120, hour=1)), line | {"quantity": 81})
+    assert check_line(evidence(some_leaves(180), some_leaves(120, hour=1), until="11-30"), line)
+    assert check_line(evidence(), line | {"trace": [{"step": "reversal", "quantity": -20, "amount": -10}]})
+    decembers = {"step": "metered", "month": "2026-12-01", "billable_calls": 0}
+    assert "to 2027-01-01" in check_line(evidence(), line | {"trace": [decembers]})[0]
 
 
 def test_a_cut_inside_an_hour_counts_only_what_began_before_it() -> None:

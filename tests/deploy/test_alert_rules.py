@@ -76,6 +76,7 @@ def test_the_outcomes_that_rules_ask_for_exist() -> None:
     }
     known = {("kong_sync_passes_total", str(o)) for o in PassOutcome}
     known |= {("accounts_mails_total", str(o)) for o in MailOutcome} | {("accounts_mails_total", "put_off")}
+    known |= {("metering_gateway_readings_total", outcome) for outcome in ("taken", "failed")}
     assert asked
     assert asked <= known
 

@@ -19,6 +19,7 @@ def assert_told_to_its_end(facts: dict[str, Any]) -> None:
     assert facts["ok"]
     assert [name for name in facts if facts[name] is None and name != "seed"] == []
     assert facts["reconciliation"] == {"metering": [], "billing": []}
+    assert facts["verified_calls"] == sum(day["calls"] for day in facts["metering"]["day"])
     assert facts["invoice"]["status"] == "paid"
     assert {line["kind"] for line in facts["invoice"]["lines"]} == {"fixed_fee", "usage"}
     assert facts["balance"]["EUR"]["available"] + facts["balance"]["EUR"]["fee"] == facts["invoice"]["total"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,78 @@ async def test_what_a_lost_broker_had_acknowledged_unread_is_taken_from_the_file
     await asyncio.wait_for(running, 30)
     await kafka_log.close()
     assert await sums(worker_db) == (3, 3, 3, 3)
+
+
+async def test_a_log_file_is_followed_over_rotations_and_restarts_without_losing_or_doubling(
+    make_settings: Callable[..., Settings], kafka: str, worker_db: Database, tmp_path: Path
+) -> None:
+    path, renamed, copy = (tmp_path / f"kong-file.log{end}" for end in ("", ".2", ".1"))
+    settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka)
+    kafka_log = kafka_log_of(settings)
+
+    async def follow() -> int:  # a worker that has just begun: what it knows is in the database
+        return await follow_file(
+            worker_db, kafka_log, path, namespace=settings.namespace, clock=SystemClock()
+        )
+
+    def append(*numbers: int) -> None:
+        with path.open("ab") as file:
+            file.write(lines_of(*numbers))
+
+    append(1, 2)
+    assert await follow() == 2
+    append(3)
+    path.rename(renamed)  # by renaming, with an unread line in it
+    append(4, 5)
+    os.utime(renamed, (1, 1))
+    assert await follow() == 3
+    append(6)
+    copy.write_bytes(path.read_bytes())  # by copying and truncating, with another
+    os.truncate(path, 0)
+    append(7, 7)
+    os.utime(copy, (2, 2))
+    assert await follow() == 3
+    assert await follow() == 0
+    assert (await one(worker_db, "SELECT read_to FROM file_position")).read_to is not None
+    await kafka_log.close()
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(settings, stop))
+
+    async def arrived() -> bool:
+        return await count(worker_db, "subscription_day", "sum(calls)") >= 7
+
+    await until(arrived)
+    stop.set()
+    await asyncio.wait_for(running, 30)
+    assert await sums(worker_db) == (7, 7, 7, 7)
+
+
+async def test_a_replay_that_follows_takes_what_is_appended_and_ends_at_ctrl_c(
+    make_settings: Callable[..., Settings], kafka: str, worker_db: Database, tmp_path: Path
+) -> None:
+    path = tmp_path / "kong-file.log"
+    path.write_bytes(lines_of(1, 2))
+    settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka, publish_seconds=0.2)
+    stop = asyncio.Event()
+    running = asyncio.create_task(run(settings, stop))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "metering.cli", "replay", str(path), "--follow", env=environment(settings),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    for expected, more in ((2, ()), (4, (3, 4))):
+        with path.open("ab") as file:
+            file.write(lines_of(*more))
+
+        async def arrived(wanted: int = expected) -> bool:
+            return await count(worker_db, "api_requests_log") >= wanted
+
+        await until(arrived)
+    process.send_signal(signal.SIGINT)
+    out, problems = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, out.decode()) == (0, "accepted=4 rejected=0 foreign=0\n"), problems.decode()
+    stop.set()
+    await asyncio.wait_for(running, 30)
+    assert await sums(worker_db) == (4, 4, 4, 4)
 
 
 async def test_replay_by_hand_may_be_repeated_and_reconcile_says_zero(

@@ -113,10 +113,13 @@ def check_line(evidence: dict[str, Any], line: dict[str, Any]) -> list[str]:
     """Where the line's quantity does not follow from the calls.
 
     Its trace says up to when the month was metered, and what was taken off: included, beyond the quota, billed before.
+    An adjustment of a closed month says only which month: the file must hold all of it, with what came late.
     """
     steps = {step["step"]: step for step in line["trace"]}
+    if "reversal" in steps:
+        return ["the line only takes back what was billed: what replaces it is the adjustment beside it"]
     metered = steps["metered"]
-    until = _instant(metered["until"])
+    until = _instant(metered["until"]) if "until" in metered else _month_after(metered["month"])
     month = (until.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
              if until != _first(until) else _first(until.fromtimestamp(until.timestamp() - 1, UTC)))  # fmt: skip
     same = ("subscription_id", "plan_version_id")
@@ -142,6 +145,11 @@ def check_line(evidence: dict[str, Any], line: dict[str, Any]) -> list[str]:
 
 def _instant(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+
+
+def _month_after(month: str) -> datetime:
+    year, number = map(int, month.split("-")[:2])
+    return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
 
 
 def _first(moment: datetime) -> datetime:

@@ -1,9 +1,11 @@
 """Events of others, out of order and twice."""
 
+from decimal import Decimal
 from uuid import UUID
 
 from httpx import AsyncClient
 
+from catalog.consumers.api_measured import ApiMeasuredEvent, on_api_measured
 from catalog.consumers.gateway_api import GatewayApiEvent, on_gateway_api
 from catalog.consumers.organisation import OrganisationEvent, on_organisation
 from common.db import Database
@@ -75,3 +77,35 @@ async def test_the_gateway_s_word_may_come_before_anything_else(worker_db: Datab
     event = GatewayApiEvent(api_id=UUID(int=7), version=1, state="live")
     async with worker_db.begin() as session:
         await on_gateway_api(session, event, now=NOON)
+
+
+async def measured(worker_db: Database, api_id: str, *, version: int, calls: int) -> None:
+    event = ApiMeasuredEvent(
+        api_id=UUID(api_id), version=version, days=30, calls=calls, subscribers=3, latency_ms_p50=40,
+        latency_ms_p95=181, uptime_percent=Decimal("99.982"), measured_at=NOON,
+    )  # fmt: skip
+    async with worker_db.begin() as session:
+        await on_api_measured(session, event, now=NOON)
+
+
+async def test_an_api_shows_its_statistics_and_the_most_called_stands_first(
+    client: AsyncClient, acme: Caller, worker_db: Database
+) -> None:
+    ids = {slug: await publish(client, acme(), slug=slug) for slug in ("rates", "quiet", "news")}
+    assert (await client.get(f"/v1/apis/{ids['rates']}")).json()["statistics"] is None
+    for slug, version, calls in (("rates", 4, 7), ("news", 1, 900), ("rates", 5, 1000), ("rates", 3, 1)):
+        await measured(worker_db, ids[slug], version=version, calls=calls)
+    shown = (await client.get("/v1/apis", params={"sort": "popular"})).json()["items"]
+    assert [(item["slug"], (item["statistics"] or {}).get("calls")) for item in shown] == [
+        ("rates", 1000), ("news", 900), ("quiet", None),
+    ]  # fmt: skip
+    assert (await client.get(f"/v1/apis/{ids['rates']}")).json()["statistics"] == {
+        "days": 30, "calls": 1000, "subscribers": 3, "latency_ms_p50": 40, "latency_ms_p95": 181,
+        "uptime_percent": "99.982", "measured_at": NOON.isoformat().replace("+00:00", "Z"),
+    }  # fmt: skip
+    await client.patch(f"/v1/apis/{ids['rates']}", json={"name": "Rates of the day"}, headers=acme())
+    assert (await client.get("/v1/apis")).json()["items"][0]["name"] == "Rates of the day"
+
+
+async def test_metering_s_word_may_come_before_anything_else(worker_db: Database) -> None:
+    await measured(worker_db, str(UUID(int=7)), version=1, calls=1)

@@ -9,11 +9,12 @@ from uuid import UUID
 
 import pytest
 from httpx import AsyncClient
+from prometheus_client import REGISTRY
 
 from common.db import Database
 from metering.consumers.version import VersionEvent, on_version
 from metering.domain.gateway_counters import Reading, Series
-from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
+from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.take_readings import take_readings
 from tests.metering.factories import (
@@ -157,11 +158,11 @@ async def test_a_restart_is_a_gap_that_neither_hides_nor_invents_anything(
 async def test_a_cutoff_ends_the_span_and_its_answer_names_what_is_missing(
     recorder: Recorder, gateway: Gateway, worker_db: Database
 ) -> None:
-    rule = CompletenessRule(BOUND, timedelta(minutes=15))
+    rule = Patience(timedelta(0), BOUND, timedelta(minutes=15))
 
     async def answer(now: datetime) -> int:
         async with worker_db.begin() as session:
-            return await answer_cutoffs(session, topic=TOPIC, grace=GRACE, completeness=rule, now=now)
+            return await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=rule, now=now)
 
     await gateway.read(at(0), {OURS: 0})
     await recorder.record(an_entry(1), an_entry(2))
@@ -185,8 +186,8 @@ async def test_a_subscription_without_a_single_metered_call_is_named_too(
     await recorder.watermark(at(50))
     await gateway.judge()
     async with worker_db.begin() as session:
-        rule = CompletenessRule(BOUND, timedelta(minutes=15))
-        await answer_cutoffs(session, topic=TOPIC, grace=GRACE, completeness=rule, now=at(50))
+        rule = Patience(timedelta(0), BOUND, timedelta(minutes=15))
+        await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=rule, now=at(50))
     [total] = (await periods(worker_db))[0]["totals"]
     assert (total["subscription_id"], total["calls"], total["incomplete"]["missing"]) == (SUBSCRIPTION, 0, 5)
 
@@ -223,9 +224,30 @@ async def test_a_gateway_that_cannot_be_read_keeps_no_cutoff_waiting_for_ever(
     await recorder.record(an_entry(1))
     await ask(worker_db, at(40))
     await recorder.watermark(at(90))
-    rule = CompletenessRule(BOUND, timedelta(minutes=15))
+    rule = Patience(timedelta(0), BOUND, timedelta(minutes=15))
     for now, answered in ((NOW + timedelta(minutes=15), 0), (NOW + timedelta(minutes=16), 1)):
         async with worker_db.begin() as session:
-            found = await answer_cutoffs(session, topic=TOPIC, grace=GRACE, completeness=rule, now=now)
+            found = await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=rule, now=now)
         assert found == answered
     assert (await periods(worker_db))[0]["totals"][0]["incomplete"] is None
+
+
+async def test_where_the_settings_say_so_a_cutoff_is_held_until_it_is_known_how_complete_it_is(
+    recorder: Recorder, gateway: Gateway, worker_db: Database
+) -> None:
+    await recorder.record(an_entry(1))
+    await ask(worker_db, at(40))
+    await recorder.watermark(at(90))
+    rule = Patience(timedelta(0), BOUND, timedelta(minutes=15), holds=True)
+
+    async def answer(now: datetime) -> tuple[int, float | None]:
+        async with worker_db.begin() as session:
+            found = await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=rule, now=now)
+        return found, REGISTRY.get_sample_value("metering_cutoffs_held")
+
+    assert await answer(NOW + timedelta(minutes=15)) == (0, 0)
+    assert await answer(NOW + timedelta(days=3)) == (0, 1)
+    for minute in (0, 41):
+        await gateway.read(at(minute), {OURS: 1})
+    await gateway.judge()
+    assert await answer(NOW + timedelta(days=3)) == (1, 0)

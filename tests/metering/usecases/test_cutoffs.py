@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from common.db import Database
 from metering.consumers.cutoff import CutoffEvent, on_cutoff
-from metering.usecases.answer_cutoffs import answer_cutoffs
+from metering.db import file_positions
+from metering.domain.file_position import FilePosition
+from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.republish import republish
 from tests.metering.factories import CONSUMER_ORG, OTHER_ORG, SUBSCRIPTION, an_entry
-from tests.metering.recording import NOW, TOPIC, Recorder
+from tests.metering.recording import CLUSTER, NOW, TOPIC, Recorder
 from tests.support.outbox import outbox_events
 
 GRACE = timedelta(seconds=3)
@@ -205,10 +209,64 @@ async def test_republishing_sends_everything_again_at_its_present_version(
     async with worker_db.begin() as session:
         await publish_usage(session, now=NOW)
     async with db.begin(Scope(platform_admin=True)) as session:  # as the API's role
-        assert await republish(session, NOW) == 2
+        assert await republish(session, NOW) == 3  # the day, the period and the key's last use
     async with worker_db.begin() as session:
         assert await publish_usage(session, now=NOW) == 1
     first, again = await outbox_events(worker_db, "metering.usage.v1")
     assert first == again
     first, again = await outbox_events(worker_db, "metering.period.v1")
     assert first == again
+
+
+PATIENCE = Patience(timedelta(minutes=15), Decimal("99.9"), None)
+
+
+async def read_file(db: Database, at: datetime, *, path: str = "kong.log", cluster: str = CLUSTER) -> None:
+    """The follower found nothing more to read in a log file at `at`."""
+    async with db.begin() as session:
+        place = FilePosition(1, 10, "digest", 10)
+        await file_positions.note_end(session, path, place, cluster_id=cluster, read_to=at)
+
+
+async def answer_patiently(db: Database, now: datetime) -> int:
+    async with db.begin() as session:
+        return await answer_cutoffs(session, topic=TOPIC, grace=GRACE, patience=PATIENCE, now=now)
+
+
+async def test_a_cutoff_waits_until_every_log_file_is_read_past_it_and_what_was_in_it_is_counted(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    second = timedelta(seconds=1)
+    await ask(worker_db, NOW)
+    await read_file(worker_db, NOW + GRACE - second)
+    await read_file(worker_db, NOW + 60 * second, path="of another node.log", cluster="the cluster before")
+    await recorder.watermark(NOW + 60 * second)
+    assert await answer_patiently(worker_db, NOW + 60 * second) == 0
+    await read_file(worker_db, NOW + GRACE)
+    assert await answer_patiently(worker_db, NOW + 60 * second) == 0  # the other node's is of another cluster
+    await read_file(worker_db, NOW + 61 * second, path="of another node.log")
+    assert await answer_patiently(worker_db, NOW + 62 * second) == 0  # in Kafka, perhaps not counted yet
+    await recorder.record(an_entry(1))
+    await recorder.watermark(NOW + 62 * second)
+    assert await answer_patiently(worker_db, NOW + 63 * second) == 0
+    await recorder.watermark(NOW + 63 * second)
+    assert await answer_patiently(worker_db, NOW + 63 * second) == 1
+    assert (await periods(worker_db))[0]["totals"][0]["calls"] == 1
+
+
+async def test_a_log_file_that_nobody_reads_keeps_no_cutoff_waiting_for_ever_and_is_said(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    unjudged = ("metering_cutoffs_unjudged_total", {"unknown": "file_log"})
+    before = REGISTRY.get_sample_value(*unjudged)
+    assert before is not None
+    await ask(worker_db, NOW)
+    await read_file(worker_db, NOW - timedelta(hours=1))
+    await recorder.watermark(NOW + timedelta(hours=1))
+    over = NOW + GRACE + PATIENCE.file_log
+    assert await answer_patiently(worker_db, over - MILLISECOND) == 0
+    assert await answer_patiently(worker_db, over) == 1
+    assert REGISTRY.get_sample_value(*unjudged) == before + 1
+    async with worker_db.begin() as session:
+        await file_positions.forget_abandoned(session, before=NOW)
+        assert await file_positions.are_read_past(session, NOW, clusters=[CLUSTER]) == {}

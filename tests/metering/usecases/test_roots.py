@@ -13,8 +13,10 @@ from httpx import AsyncClient
 
 from common.db import Database
 from devstack.verify_usage import check_evidence, check_proof, check_roots
+from metering.db import cutoffs
 from metering.main import create_app
 from metering.settings import Settings
+from metering.usecases.answer_cutoffs import answer_cutoffs
 from metering.usecases.make_roots import make_roots
 from tests.metering.factories import (
     CONSUMER_ORG,
@@ -120,3 +122,19 @@ async def test_roots_come_in_pages(
         seen += [datetime.fromisoformat(item["hour"]) for item in page["items"]]
         cursor = page["next_cursor"]
     assert seen == [TEN, ELEVEN]
+
+
+async def test_what_a_cut_inside_an_hour_totals_can_be_checked_at_once(
+    recorder: Recorder, worker_db: Database, client: AsyncClient, tokens: TokenMaker
+) -> None:
+    until = NOW - timedelta(minutes=29)
+    await recorder.watermark(until + GRACE + timedelta(seconds=1))
+    async with worker_db.begin() as session:
+        cutoff = cutoffs.Cutoff(UUID(int=1), UUID(CONSUMER_ORG), until, NOW)
+        await cutoffs.ask(session, cutoff)
+        assert await answer_cutoffs(session, topic=TOPIC, grace=GRACE, now=NOW) == 1
+    headers = tokens.headers(organisation_id=UUID(CONSUMER_ORG))
+    span = SPAN | {"plan_version_id": PLAN_VERSION, "to": until.isoformat()}
+    evidence = (await client.get("/v1/usage/evidence", headers=headers, params=span)).json()
+    assert check_evidence(evidence) == []
+    assert [len(hour["leaves"]) for hour in evidence["hours"]] == [3, 2]

@@ -7,10 +7,11 @@ from httpx import AsyncClient
 from sqlalchemy import text
 
 from common.db import Database
+from subscriptions.consumers.key_use import KeyUseEvent, on_key_use
 from subscriptions.usecases.expire_keys import expire_keys
 from tests.subscriptions.conftest import Caller
-from tests.subscriptions.factories import subscribe
-from tests.support.clock import FixedClock
+from tests.subscriptions.factories import GLOBEX, subscribe
+from tests.support.clock import NOON, FixedClock
 from tests.support.outbox import outbox_events
 
 
@@ -178,3 +179,22 @@ async def test_a_restricted_key_has_a_share_which_a_rotation_hands_on(
     ]
     shares = {event["share_id"] for event in told if event["rate_limits"]}
     assert shares == {made.json()["id"]}
+
+
+async def test_a_key_s_last_use_is_shown_as_metering_tells_it(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    subscription_id, key = await a_subscription(client, globex())
+    shown = []
+    for version, minute in ((2, 30), (3, 41), (3, 50), (1, 59)):
+        event = {"key_id": key["id"], "version": version, "organisation_id": GLOBEX}
+        at = NOON.replace(minute=minute)
+        async with worker_db.begin() as session:
+            await on_key_use(session, KeyUseEvent.model_validate(event | {"last_used_at": at}), now=NOON)
+        [one] = (await client.get("/v1/keys", headers=globex())).json()["items"]
+        path = f"/v1/subscriptions/{subscription_id}/keys"
+        assert (await client.get(path, headers=globex())).json()["items"] == [one]
+        shown.append(one["last_used_at"][14:16])
+    assert (key["last_used_at"], shown) == (None, ["30", "41", "41", "41"])
+    rotated = (await client.post(f"/v1/keys/{key['id']}/rotate", headers=globex())).json()
+    assert (rotated["last_used_at"], rotated["replaces"]["last_used_at"]) == (None, one["last_used_at"])

@@ -10,12 +10,13 @@ from sqlalchemy.exc import DBAPIError
 from common.db import Database, Scope
 from subscriptions.consumers.api import on_api
 from subscriptions.consumers.gateway_subscription import GatewaySubscriptionEvent, on_gateway_subscription
+from subscriptions.consumers.key_use import KeyUseEvent, on_key_use
 from subscriptions.consumers.quota import QuotaEvent, on_quota
 from tests.subscriptions.conftest import Caller
 from tests.subscriptions.factories import ACME, GLOBEX, INITECH, an_api_event, set_standing, subscribe
 from tests.support.clock import NOON
 
-TABLES = ["subscription", "phase", "api_key", "standing", "gateway_state", "quota", "api", "plan"]
+TABLES = ["subscription", "phase", "api_key", "standing", "gateway_state", "quota", "key_use", "api", "plan"]
 CONSUMER, PROVIDER, OTHER, NOBODY = Scope(GLOBEX), Scope(ACME), Scope(INITECH), Scope()
 
 
@@ -30,6 +31,8 @@ async def sold(client: AsyncClient, globex: Caller, on_sale: None, worker_db: Da
         await on_gateway_subscription(session, GatewaySubscriptionEvent.model_validate(gateway), now=NOON)
         quota = {"subscription_id": subscription_id, "version": 1, "period": "2026-11", "limit": 1, "used": 0}
         await on_quota(session, QuotaEvent.model_validate(quota | {"state": "ok"}), now=NOON)
+        use = {"key_id": created["key"]["id"], "version": 1, "organisation_id": GLOBEX, "last_used_at": NOON}
+        await on_key_use(session, KeyUseEvent.model_validate(use), now=NOON)
     return created
 
 
@@ -39,9 +42,9 @@ async def seen(db: Database, scope: Scope) -> list[int]:
 
 
 async def test_each_side_sees_its_part_and_others_what_is_on_sale(db: Database, sold: dict[str, Any]) -> None:
-    assert await seen(db, CONSUMER) == [1, 1, 1, 1, 1, 1, 1, 1]
-    assert await seen(db, PROVIDER) == [1, 1, 0, 1, 1, 1, 1, 1]
-    assert await seen(db, OTHER) == await seen(db, NOBODY) == [0, 0, 0, 0, 0, 0, 1, 1]
+    assert await seen(db, CONSUMER) == [1, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert await seen(db, PROVIDER) == [1, 1, 0, 1, 1, 1, 0, 1, 1]
+    assert await seen(db, OTHER) == await seen(db, NOBODY) == [0, 0, 0, 0, 0, 0, 0, 1, 1]
 
 
 async def test_copies_of_what_is_not_on_sale_are_the_provider_s(

@@ -31,7 +31,7 @@ from devstack.stack.platform import PlatformError
 _SHAPE = (
     "ok", "client", "upstream", "metering", "invoice", "balance", "payout", "trial_balance", "differences", "kills",
     "seed",
-    "served_unanswered", "reconciliation",
+    "served_unanswered", "reconciliation", "verified_calls",
 )  # fmt: skip
 # What ends the story early: told as a difference, never as a traceback.
 BREAKS_OFF = (
@@ -122,6 +122,7 @@ async def _tell(
         await story.call(killing=kill_every_process if chaos else None)
         expected, usage = await story.usage()
         made, wanted = await money.invoice(story, expected, chaos=chaos)
+        verified = await money.evidence(story, made)
         paid = await money.pay(story, made, wanted, chaos=chaos)
         trial = await money.ledger(story)
         after = await money.payout(story, wanted, made["currency"])
@@ -143,6 +144,7 @@ async def _tell(
         upstream=usage["upstream"],
         served_unanswered=usage["served_unanswered"],
         reconciliation=reconciled,
+        verified_calls=verified,
         metering={"hour": usage["hour"], "day": usage["day"]},
         invoice=paid["invoice"],
         balance=paid["balance"],

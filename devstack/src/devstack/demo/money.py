@@ -59,6 +59,33 @@ async def invoice(story: Story, expected: Expected, *, chaos: bool) -> tuple[dic
     return made, wanted
 
 
+async def evidence(story: Story, made: dict[str, Any]) -> int:
+    """The usage line follows from the calls themselves, checked offline; how many calls were looked at."""
+    line = next(found for found in made["lines"] if found["kind"] == "usage")
+    metered = next(step for step in line["trace"] if step["step"] == "metered")
+    cut = datetime.fromisoformat(metered["until"])
+    of = {
+        "subscription_id": story.subscription["id"],
+        "plan_version_id": story.subscription["plan_version_id"],
+    }
+    span = {
+        "from": cut.replace(day=1, hour=0, minute=0, second=0, microsecond=0).isoformat(),
+        "to": cut.isoformat(),
+    }
+    found = await story.platform.get("metering", "/v1/usage/evidence", token=story.consumer, **of, **span)
+    kept = {"evidence": story.folder / "evidence.json", "invoice": story.folder / "invoice.json"}
+    kept["evidence"].write_text(json.dumps(found))
+    kept["invoice"].write_text(json.dumps(made))
+    program = [sys.executable, "-m", "devstack", "verify-usage", str(kept["evidence"])]
+    program += ["--invoice", str(kept["invoice"]), "--line", line["id"]]
+    done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, check=False)
+    if done.returncode:
+        story.differences.append(f"the usage line, checked offline: {done.stdout}{done.stderr}")
+    calls = sum(len(hour["leaves"]) for hour in found["hours"])
+    story.tell.say(f"the usage line follows from {calls} sealed calls: {kept['evidence']}")
+    return calls
+
+
 async def read_invoice(story: Story, invoice_id: str) -> dict[str, Any]:
     """The invoice as its organisation reads it."""
     return dict(await story.platform.get("billing", f"/v1/invoices/{invoice_id}", token=story.consumer))

@@ -96,9 +96,11 @@ class Config:
                 "METERING_FILE_LOG_PATH": str(self.layout.gateway_log),
                 "METERING_GRACE_SECONDS": "3",
                 "METERING_ALERT_SECONDS": "1",
+                "METERING_STATISTICS_SECONDS": "5",
                 "METERING_GATEWAY_METRICS_URLS": f"{self.url('kong_admin')}/metrics",
                 "METERING_GATEWAY_READ_SECONDS": "1",
                 "METERING_COMPLETENESS_WAIT_SECONDS": "20",
+                "METERING_FILE_LOG_WAIT_SECONDS": "20",
             },
             "billing": {
                 "STRIPE_SECRET_KEY": self.secrets["stripe_secret_key"],

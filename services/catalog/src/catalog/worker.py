@@ -2,6 +2,7 @@
 
 import asyncio
 
+from catalog.consumers.api_measured import ApiMeasuredEvent, on_api_measured
 from catalog.consumers.gateway_api import GatewayApiEvent, on_gateway_api
 from catalog.consumers.organisation import OrganisationEvent, on_organisation
 from catalog.settings import Settings
@@ -15,6 +16,7 @@ from common.worker import main, run_loops
 SUBSCRIPTIONS = [
     Subscription(OrganisationEvent, on_organisation),
     Subscription(GatewayApiEvent, on_gateway_api),
+    Subscription(ApiMeasuredEvent, on_api_measured),
 ]
 
 

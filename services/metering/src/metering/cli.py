@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +26,7 @@ from rich.progress import (
 from common.clock import SystemClock
 from common.db import Database
 from common.log import configure_logging
+from common.worker import stop_on_signals
 from metering.clients.geoip import country_lookup
 from metering.clients.kafka_log import TOPIC, KafkaLog
 from metering.clients.log_file import read_chunk
@@ -70,7 +71,10 @@ def replay(
     *,
     follow: Annotated[bool, typer.Option(help="Go on as the file grows, is rotated or truncated.")] = False,
 ) -> None:
-    """Take in a log file through the ingest path. Safe to repeat: a call is counted once, by its request id."""
+    """Take in a log file through the ingest path. Safe to repeat: a call is counted once, by its request id.
+
+    Ctrl-C ends it, and says what was taken in; begun again it reads the file from its start, which changes nothing.
+    """
     size = file.stat().st_size if file != _STDIN else None
     asyncio.run(_replay(Settings(), file, size=size, follow=follow))
 
@@ -89,7 +93,10 @@ async def _replay(settings: Settings, file: Path, *, size: int | None, follow: b
                     progress.update(task, advance=size, **totals)
 
                 take = _taker(db, kafka_log, settings, done)
-                await (_take_stdin(take) if file == _STDIN else _take_file(file, take, follow=follow))
+                if file == _STDIN:
+                    await _take_stdin(take)
+                else:
+                    await _take_file(file, take, follow=follow)
         finally:
             await kafka_log.close()
     typer.echo(" ".join(f"{name}={number}" for name, number in totals.items()))
@@ -136,8 +143,11 @@ async def _take_stdin(take: Take) -> None:
 
 
 async def _take_file(file: Path, take: Take, *, follow: bool) -> None:
+    """Ctrl-C ends it behind the last whole chunk."""
+    stop = asyncio.Event()
+    stop_on_signals(stop)
     position: FilePosition | None = None
-    while True:
+    while not stop.is_set():
         chunk = await asyncio.to_thread(read_chunk, file, position)
         if chunk is not None:
             await take(chunk.lines)
@@ -145,7 +155,8 @@ async def _take_file(file: Path, take: Take, *, follow: bool) -> None:
         elif not follow:
             return
         else:
-            await asyncio.sleep(_FOLLOW_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _FOLLOW_SECONDS)
 
 
 @app.command()

@@ -26,6 +26,16 @@ HALTED = Gauge(
 )
 FENCED = Counter("metering_fenced_total", "Batches refused because somebody else had moved the offsets.")
 CUTOFFS_ANSWERED = Counter("metering_cutoffs_answered_total", "Cut-offs answered with exact totals.")
+CUTOFFS_UNJUDGED = Counter(
+    "metering_cutoffs_unjudged_total",
+    "Cut-offs answered although it was not known whether everything was there, by what was not known.",
+    ["unknown"],
+)
+for _unknown in ("completeness", "file_log"):  # there from the first moment: Prometheus sees them rise
+    CUTOFFS_UNJUDGED.labels(_unknown)
+CUTOFFS_HELD = Gauge(
+    "metering_cutoffs_held", "Cut-offs held, as the settings say, until it is known how complete they are."
+)
 LATE_MONTHS = Counter("metering_late_months_total", "Subscriptions' closed months that a late call changed.")
 QUOTA_CHANGES = Counter("metering_quota_changes_total", "Quota states announced.", ["state"])
 QUOTA_OVERSHOOT = Counter(
@@ -45,6 +55,9 @@ ALERTS = Counter("metering_alerts_total", "Alerts announced, by what they say.",
 COMPLETENESS_PERCENT = Gauge(
     "metering_completeness_percent",
     "Of what the gateway counted in the span judged last, how much is metered.",
+)
+COMPLETENESS_COUNTED = Counter(
+    "metering_completeness_counted_total", "Calls that the gateway counted in spans that were judged."
 )
 COMPLETENESS_MISSING = Counter(
     "metering_completeness_missing_total",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, FilePath, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -48,6 +48,9 @@ class Settings(ServiceSettings):
     reconcile_hour: int = Field(
         default=3, ge=0, le=23, description="From this hour (UTC) on the rollups are reconciled, once a day."
     )
+    statistics_seconds: float = Field(
+        default=300.0, gt=0, description="An API's changed statistics are published after so long, as one."
+    )
     alert_seconds: float = Field(default=5.0, gt=0, description="How often due alert rules are looked at.")
     streams: int = Field(
         default=20, ge=1, description="Exports and live streams that one process gives at a time."
@@ -63,6 +66,12 @@ class Settings(ServiceSettings):
     )
     completeness_wait_seconds: float = Field(
         default=900.0, ge=0, description="How long a cut-off's answer waits for it to be known."
+    )
+    completeness_unknown: Literal["go", "hold"] = Field(
+        default="go", description="What a cut-off's answer does when it is not known after that time."
+    )
+    file_log_wait_seconds: float = Field(
+        default=900.0, ge=0, description="How long a cut-off's answer waits for log files to be read past it."
     )
     file_log_path: Path | None = Field(
         default=None, description="Kong's file-log on this machine, to be followed."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -22,11 +23,12 @@ from metering.consumers.requests import Reading, consume_requests
 from metering.consumers.spend import SpendEvent, on_spend
 from metering.consumers.subscription import SubscriptionEvent, on_subscription
 from metering.consumers.version import VersionEvent, on_version
+from metering.db import file_positions
 from metering.domain.errors import GatewayUnread
 from metering.domain.lateness import LATEST_ARRIVAL
 from metering.metrics import CUTOFFS_ANSWERED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
-from metering.usecases.answer_cutoffs import CompletenessRule, answer_cutoffs
+from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.drop_old_months import drop_old_months
 from metering.usecases.erase_networks import erase_networks
 from metering.usecases.evaluate_alerts import evaluate_alerts
@@ -34,6 +36,8 @@ from metering.usecases.follow_file import follow_file
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
 from metering.usecases.make_roots import make_roots
+from metering.usecases.publish_key_uses import publish_key_uses
+from metering.usecases.publish_statistics import publish_statistics
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
@@ -76,12 +80,23 @@ async def publish_due(db: Database, settings: Settings, clock: Clock) -> None:
                 break
     topic, grace = settings.kafka_topic_prefix + TOPIC, timedelta(seconds=settings.grace_seconds)
     wait = timedelta(seconds=settings.completeness_wait_seconds) if settings.gateway_nodes else None
-    bound = settings.completeness_bound_percent
+    patience = Patience(
+        file_log=timedelta(seconds=settings.file_log_wait_seconds), bound=settings.completeness_bound_percent,
+        counters=wait, holds=settings.completeness_unknown == "hold",
+    )  # fmt: skip
     async with db.begin() as session:
-        answered = await answer_cutoffs(
-            session, topic=topic, grace=grace, completeness=CompletenessRule(bound, wait), now=clock.now()
-        )
+        answered = await answer_cutoffs(session, topic=topic, grace=grace, patience=patience, now=clock.now())
     CUTOFFS_ANSWERED.inc(answered)
+
+
+async def publish_for_show(db: Database, settings: Settings, clock: Clock) -> None:
+    """What others only show is published: when keys were last used, and how APIs do."""
+    wait, due = timedelta(seconds=settings.statistics_seconds), 1
+    while due:
+        async with db.begin() as session:
+            due = await publish_key_uses(session, now=clock.now())
+        async with db.begin() as session:
+            due += await publish_statistics(session, wait=wait, now=clock.now())
 
 
 async def watch(db: Database, settings: Settings, clock: Clock) -> None:
@@ -99,6 +114,8 @@ async def let_go(db: Database, settings: Settings, clock: Clock) -> None:
     """Raw rows and clients' networks whose time is over are gone."""
     await drop_old_months(db, keep=timedelta(days=settings.raw_retention_days), now=clock.now())
     await erase_networks(db, keep=timedelta(days=settings.client_net_days), now=clock.now())
+    async with db.begin() as session:  # what is in such a file is too old to count
+        await file_positions.forget_abandoned(session, before=clock.now() - LATEST_ARRIVAL)
 
 
 async def seal(db: Database, settings: Settings, clock: Clock, *, back: timedelta) -> None:
@@ -183,6 +200,17 @@ def root_loops(settings: Settings, db: Database, *, clock: Clock, stop: asyncio.
     }
 
 
+def publishing_loops(
+    settings: Settings, db: Database, *, clock: Clock, stop: asyncio.Event
+) -> dict[str, Loop]:
+    """What changed goes out; what is only shown does not hold up what is paid by."""
+
+    def publishing(publish: Callable[[Database, Settings, Clock], Awaitable[None]]) -> Loop:
+        return lambda: every(settings.publish_seconds, lambda: publish(db, settings, clock), stop=stop)
+
+    return {"publish": publishing(publish_due), "statistics": publishing(publish_for_show)}
+
+
 def patient_database(settings: Settings) -> Database:
     """For statements that read a day of raw rows, which takes longer than any other loop's may."""
     url = settings.database_worker_url.get_secret_value()
@@ -214,9 +242,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 SUBSCRIPTIONS, db=db, settings=settings, clock=clock, stop=stop, service="metering"
             ),
             "requests": lambda: consume_requests(reading, db=db, clock=clock, stop=stop),
-            "publish": lambda: every(
-                settings.publish_seconds, lambda: publish_due(db, settings, clock), stop=stop
-            ),
+            **publishing_loops(settings, db, clock=clock, stop=stop),
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             **root_loops(settings, db, clock=clock, stop=stop),

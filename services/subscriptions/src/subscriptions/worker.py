@@ -9,6 +9,7 @@ from common.outbox.relay import relay
 from common.worker import every, main, run_loops
 from subscriptions.consumers.api import ApiEvent, on_api
 from subscriptions.consumers.gateway_subscription import GatewaySubscriptionEvent, on_gateway_subscription
+from subscriptions.consumers.key_use import KeyUseEvent, on_key_use
 from subscriptions.consumers.plan import PlanEvent, on_plan
 from subscriptions.consumers.quota import QuotaEvent, on_quota
 from subscriptions.consumers.standing import StandingEvent, on_standing
@@ -22,6 +23,7 @@ SUBSCRIPTIONS = [
     Subscription(StandingEvent, on_standing),
     Subscription(GatewaySubscriptionEvent, on_gateway_subscription),
     Subscription(QuotaEvent, on_quota),
+    Subscription(KeyUseEvent, on_key_use),
 ]
 
 

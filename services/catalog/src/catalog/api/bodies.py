@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.api.statistics_body import StatisticsOut
 from catalog.domain.api import Api, ApiVersion, Endpoint, Plan, Visibility
 from catalog.domain.publishing import FROZEN, ApiStatus, allowed_actions
 from catalog.domain.versioning import state_at
@@ -163,6 +164,7 @@ class ApiOut(BaseModel):
     featured: bool
     lowest_fee: int | None
     gateway: GatewayOut
+    statistics: StatisticsOut | None
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
@@ -185,6 +187,7 @@ class ApiOut(BaseModel):
                 "cors_origins": list(api.cors_origins),
                 "provider": ProviderOut(organisation_id=api.provider_organisation_id, slug=api.provider_slug),
                 "gateway": GatewayOut(state=gateway.state, reason=reason, proxy_url=gateway.proxy_url),
+                "statistics": StatisticsOut.model_validate(api.statistics) if api.statistics else None,
                 "base_url": api.base_url if owns else None,
                 "review_note": api.review_note if owns else None,
                 "settings": api.settings.to_wire() if owns else None,

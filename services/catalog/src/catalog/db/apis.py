@@ -1,6 +1,7 @@
-"""Rows of `api`, each joined with what the gateway last said about it."""
+"""Rows of `api`, each joined with what the gateway and metering last said about it."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 from uuid import UUID
 
@@ -8,28 +9,35 @@ from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from catalog.db.tables import api, gateway_state
-from catalog.domain.api import Api, Gateway, Visibility
+from catalog.db.tables import api, api_statistics, gateway_state
+from catalog.domain.api import Api, Gateway, Statistics, Visibility
 from catalog.domain.api_settings import ApiSettings, changed_settings
 from catalog.domain.errors import ApiNotFound
 from catalog.domain.publishing import ApiStatus
 
+_MEASURED = tuple(field.name for field in fields(Statistics))
 _OWN = [column for column in api.c if column.name != "search"]
 # What an update may change: an API never moves to another provider and keeps its slug, the gateway's path.
 _FIXED = {"id", "provider_organisation_id", "slug", "created_at", "search", "total_calls"}
 
 
 def select_apis() -> Select[Any]:
-    """Every API with its gateway state."""
+    """Every API with its gateway state and its statistics."""
     gateway = [gateway_state.c.state, gateway_state.c.reason, gateway_state.c.proxy_url]
+    measured = [api_statistics.c[name] for name in _MEASURED]
     joined = api.outerjoin(gateway_state, gateway_state.c.api_id == api.c.id)
-    return select(*_OWN, *[column.label(f"gateway_{column.name}") for column in gateway]).select_from(joined)
+    return select(
+        *_OWN,
+        *[column.label(f"gateway_{column.name}") for column in gateway],
+        *[column.label(f"measured_{column.name}") for column in measured],
+    ).select_from(joined.outerjoin(api_statistics, api_statistics.c.api_id == api.c.id))
 
 
 def to_api(row: Row[Any]) -> Api:
     """The row as a value; sort keys that a query added are left out."""
     values = {name: value for name, value in row._mapping.items() if not name.startswith("key_")}
     state, reason, proxy_url = (values.pop(f"gateway_{name}") for name in ("state", "reason", "proxy_url"))
+    measured = {name: values.pop(f"measured_{name}") for name in _MEASURED}
     return Api(
         **values
         | {
@@ -39,6 +47,7 @@ def to_api(row: Row[Any]) -> Api:
             "cors_origins": tuple(values["cors_origins"]),
             "settings": changed_settings(ApiSettings(), values["settings"]),
             "gateway": Gateway(state, reason, proxy_url) if state else None,
+            "statistics": Statistics(**measured) if measured["measured_at"] else None,
         }
     )
 

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Numeric,
     SmallInteger,
     Table,
     Text,
@@ -67,7 +68,7 @@ api = Table(
     Column("latest_version", Text),
     Column("featured", Boolean, nullable=False),
     Column("lowest_fee", BigInteger),
-    Column("total_calls", BigInteger, nullable=False),
+    Column("total_calls", BigInteger, nullable=False),  # those of api_statistics, to order by
     Column("review_note", Text),
     Column("created_at", _INSTANT, nullable=False),
     Column("updated_at", _INSTANT, nullable=False),
@@ -211,4 +212,19 @@ gateway_state = Table(
     Column("state", Text, nullable=False),
     Column("reason", Text),
     Column("proxy_url", Text),
+)
+
+# A copy of what metering measures, of the last `days` days.
+api_statistics = Table(
+    "api_statistics",
+    metadata,
+    Column("api_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("days", Integer, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("subscribers", Integer, nullable=False),
+    Column("latency_ms_p50", Integer),
+    Column("latency_ms_p95", Integer),
+    Column("uptime_percent", Numeric),
+    Column("measured_at", _INSTANT, nullable=False),
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -43,6 +44,19 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Statistics:
+    """What metering measured of an API in the last `days` days. None: there was no call to measure."""
+
+    days: int
+    calls: int
+    subscribers: int
+    latency_ms_p50: int | None
+    latency_ms_p95: int | None
+    uptime_percent: Decimal | None
+    measured_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """One API of one provider. `version` rises by one with every change."""
 
@@ -73,6 +87,7 @@ class Api:
     settings: ApiSettings = DEFAULT_SETTINGS
     upstream_epoch: int = 1  # of the secrets that the gateway shows to the provider
     gateway: Gateway | None = None
+    statistics: Statistics | None = None  # None while metering has said nothing
 
     @property
     def shown_gateway(self) -> Gateway:

@@ -20,9 +20,10 @@ _ASK = text("""
     INSERT INTO cutoff (cutoff_id, organisation_id, until, requested_at)
     VALUES (:cutoff_id, :organisation_id, :until, :requested_at) ON CONFLICT DO NOTHING""")
 _WAITING = text("""
-    SELECT cutoff_id, organisation_id, until, requested_at FROM cutoff WHERE answered_at IS NULL
+    SELECT cutoff_id, organisation_id, until, requested_at, files_read_at FROM cutoff WHERE answered_at IS NULL
     ORDER BY until, cutoff_id LIMIT 100 FOR UPDATE SKIP LOCKED""")
 _EARLIEST = text("SELECT min(until) AS until FROM cutoff WHERE answered_at IS NULL")
+_FILES_READ = text("UPDATE cutoff SET files_read_at = :now WHERE cutoff_id = :cutoff_id")
 _ANSWERED = text("UPDATE cutoff SET answered_at = :now WHERE cutoff_id = :cutoff_id")
 _KEEP_PART = text("""
     INSERT INTO period_part (cutoff_id, part, answer) VALUES (:cutoff_id, :part, CAST(:answer AS jsonb))""")
@@ -54,12 +55,16 @@ _UNPUBLISH = text("UPDATE month_adjustment SET published_version = 0")
 
 @dataclass(frozen=True, slots=True)
 class Cutoff:
-    """Somebody wants the exact totals up to `until`, of one organisation or (None) of all."""
+    """Somebody wants the exact totals up to `until`, of one organisation or (None) of all.
+
+    `files_read_at` is when the gateways' log files were known to be read past it; None while they are not.
+    """
 
     cutoff_id: UUID
     organisation_id: UUID | None
     until: datetime
     requested_at: datetime
+    files_read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,11 @@ async def totals(
         )
         for r in found
     ]
+
+
+async def note_files_read(session: AsyncSession, cutoff_id: UUID, *, now: datetime) -> None:
+    """All that the gateways' log files held up to the cut-off is in Kafka; what is read past `now` has it."""
+    await session.execute(_FILES_READ, {"cutoff_id": cutoff_id, "now": now})
 
 
 async def answer(

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.domain.merkle import Leaf
+from metering.domain.merkle import Leaf, leaf_hash, root_of
 
 _HOUR = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,6 +120,18 @@ async def put(
             "billable_calls": billable_calls, "units": units, "consumer_org": hour.consumer_org,
             "provider_org": hour.provider_org, "now": now,
         },
+    )  # fmt: skip
+
+
+async def seal(session: AsyncSession, hour: DueHour, *, now: datetime) -> None:
+    """The hour has a root of all calls that are in the log by now."""
+    found = await leaves(
+        session, subscription_id=hour.subscription_id, plan_version_id=hour.plan_version_id,
+        hour_start=hour.hour_start,
+    )  # fmt: skip
+    await put(
+        session, hour, root_of([leaf_hash(leaf.data) for leaf in found]), calls=len(found),
+        billable_calls=sum(leaf.billable for leaf in found), units=sum(leaf.units for leaf in found), now=now,
     )  # fmt: skip
 
 

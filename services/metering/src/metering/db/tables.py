@@ -28,10 +28,12 @@ from sqlalchemy.dialects.postgresql import JSONB
 from common.db import make_metadata
 from common.tables import add_common_tables
 from metering.db.proof_tables import add_proof_tables
+from metering.db.shown_tables import add_shown_tables
 
 metadata = make_metadata()
 add_common_tables(metadata)
 add_proof_tables(metadata)
+add_shown_tables(metadata)
 
 _INSTANT = DateTime(timezone=True)
 _PARTIES = ("consumer_org", "provider_org")
@@ -238,6 +240,7 @@ cutoff = Table(
     Column("until", _INSTANT, nullable=False),
     Column("requested_at", _INSTANT, nullable=False),
     Column("answered_at", _INSTANT),
+    Column("files_read_at", _INSTANT),
     Index("ix_cutoff_waiting", "until", postgresql_where=text("answered_at IS NULL")),
 )  # fmt: skip
 
@@ -276,6 +279,7 @@ file_position = Table(
     Column("head_bytes", Integer, nullable=False),
     Column("cluster_id", Text, nullable=False, server_default=""),
     Column("updated_at", _INSTANT, nullable=False),
+    Column("read_to", _INSTANT),  # then there was nothing more to read
 )  # fmt: skip
 
 # One row: how far back raw rows and clients' networks are kept.

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
+from enum import StrEnum
 
 _HUNDRED = Decimal(100)
+
+
+class Known(StrEnum):
+    """Whether it is known that nothing is missing from a cut-off's totals, or named."""
+
+    YES = "yes"
+    NOT_YET = "not_yet"
+    HELD = "held"  # and not answered before it is
 
 
 @dataclass(frozen=True, slots=True)

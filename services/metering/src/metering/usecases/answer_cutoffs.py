@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,63 +12,100 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
 from common.log import get_logger
-from metering.db import cutoffs, gateway_counts, positions
+from metering.db import cutoffs, file_positions, gateway_counts, positions, roots
 from metering.db.cutoffs import Cutoff, PeriodTotal
-from metering.domain.completeness import Share
+from metering.domain.completeness import Known, Share
 from metering.domain.lateness import closed_month, is_complete, month_of, month_start
+from metering.domain.windows import ceil_hour
 from metering.events.period_totalled import Incomplete, PeriodTotalled, Total
+from metering.metrics import CUTOFFS_HELD, CUTOFFS_UNJUDGED
 
 _MOST_TOTALS = 5_000
+_MOST_HOURS = 31 * 24
 _Key = tuple[UUID, UUID]  # API and subscription
 log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class CompletenessRule:
-    """Below how many per cent the answer names what is missing, and how long it waits to know; None: not at all."""
+class Patience:
+    """How long an answer waits for the gateway's log files and for its counters, and whether it goes without them.
 
+    Below `bound` per cent the answer names what is missing. No `counters`: they are not read, nothing is to be known.
+    """
+
+    file_log: timedelta
     bound: Decimal
-    wait: timedelta | None
+    counters: timedelta | None
+    holds: bool = False
 
 
-_UNASKED = CompletenessRule(Decimal(0), None)
+_NONE = Patience(timedelta(0), Decimal(0), None)
 
 
 async def answer_cutoffs(
-    session: AsyncSession,
-    *,
-    topic: str,
-    grace: timedelta,
-    completeness: CompletenessRule = _UNASKED,
-    now: datetime,
+    session: AsyncSession, *, topic: str, grace: timedelta, patience: Patience = _NONE, now: datetime
 ) -> int:
     """Every waiting cut-off whose `until` + `grace` has been read past on all partitions is answered; how many were.
 
-    Where the gateway's counters are read, the answer also waits until they are compared up to `until`, for a while.
+    Where a log file is followed, the answer also waits until it was read that far and what was in it is counted; where
+    the gateway's counters are read, until they are compared up to `until`; both for a while.
     The positions stay locked until the commit: no batch can slip in between the totals and the closing of the month,
     so a call is either in the totals or, later, an adjustment.
     """
     states = await positions.lock(session, topic)
-    watermarks = [state.watermark_at for state in states.values()]
-    ready = [
-        cutoff for cutoff in await cutoffs.claim_waiting(session)
-        if is_complete(cutoff.until, watermarks=watermarks, grace=grace)
-        and await _is_known(session, cutoff, completeness, grace=grace, now=now)
-    ]  # fmt: skip
-    for cutoff in ready:
-        await _answer(session, cutoff, completeness.bound, now=now)
-    return len(ready)
+    marks = [state.watermark_at for state in states.values()]
+    clusters = {state.cluster_id for state in states.values()}
+    answered = held = 0
+    for cutoff in await cutoffs.claim_waiting(session):
+        if not is_complete(cutoff.until, watermarks=marks, grace=grace):
+            continue
+        since = max(cutoff.until, cutoff.requested_at) + grace
+        counted = await _has_file_logs(session, cutoff, marks, clusters, grace=grace, now=now)
+        if not counted and now < since + patience.file_log:
+            continue
+        known = await _is_judged(session, cutoff, patience, since=since, now=now)
+        held += known is Known.HELD
+        if known is Known.YES:
+            if not counted:
+                _say_unknown("file_log", cutoff)
+            await _answer(session, cutoff, patience.bound, now=now)
+            answered += 1
+    CUTOFFS_HELD.set(held)
+    return answered
 
 
-async def _is_known(
-    session: AsyncSession, cutoff: Cutoff, rule: CompletenessRule, *, grace: timedelta, now: datetime
-) -> bool:
-    if rule.wait is None or await gateway_counts.is_judged(session, cutoff.until):
-        return True
-    if now < max(cutoff.until, cutoff.requested_at) + grace + rule.wait:
+async def _has_file_logs(
+    session: AsyncSession, cutoff: Cutoff, marks: Sequence[datetime | None], clusters: Collection[str], *,
+    grace: timedelta, now: datetime,
+) -> bool:  # fmt: skip
+    """What the gateways had written to their log files by `until` + `grace` is counted."""
+    read_at = cutoff.files_read_at
+    if read_at is None:
+        logs = await file_positions.are_read_past(session, cutoff.until + grace, clusters=clusters)
+        if not logs:
+            return True
+        if all(logs.values()):
+            await cutoffs.note_files_read(session, cutoff.cutoff_id, now=now)
         return False
-    log.error("cutoff.completeness_unknown", cutoff_id=cutoff.cutoff_id, until=cutoff.until)
-    return True
+    return is_complete(read_at, watermarks=marks, grace=timedelta(0))
+
+
+async def _is_judged(
+    session: AsyncSession, cutoff: Cutoff, patience: Patience, *, since: datetime, now: datetime
+) -> Known:
+    if patience.counters is None or await gateway_counts.is_judged(session, cutoff.until):
+        return Known.YES
+    if now < since + patience.counters:
+        return Known.NOT_YET
+    if patience.holds:
+        return Known.HELD
+    _say_unknown("completeness", cutoff)
+    return Known.YES
+
+
+def _say_unknown(what: str, cutoff: Cutoff) -> None:
+    CUTOFFS_UNJUDGED.labels(what).inc()
+    log.error("cutoff.answered_unjudged", unknown=what, cutoff_id=cutoff.cutoff_id, until=cutoff.until)
 
 
 async def _answer(session: AsyncSession, cutoff: Cutoff, bound: Decimal, *, now: datetime) -> None:
@@ -83,9 +120,21 @@ async def _answer(session: AsyncSession, cutoff: Cutoff, bound: Decimal, *, now:
     for part in parts:
         await outbox.publish(session, part, now=now)
     await cutoffs.answer(session, cutoff.cutoff_id, [part.model_dump(mode="json") for part in parts], now=now)
+    if cutoff.organisation_id is not None:  # of everybody it would take long: the worker does it later
+        await _seal(session, totals, start, cutoff.until, now=now)
     month = closed_month(cutoff.until)
     if month is not None:
         await cutoffs.close_month(session, month, organisation_id=cutoff.organisation_id, now=now)
+
+
+async def _seal(
+    session: AsyncSession, totals: Sequence[PeriodTotal], start: datetime, until: datetime, *, now: datetime
+) -> None:
+    """The lines that rest on these totals can be checked at once: every hour has a root, also the one that began."""
+    for total in totals:
+        of = (total.subscription_id, total.plan_version_id)
+        for hour in await roots.due(session, start=start, end=ceil_hour(until), limit=_MOST_HOURS, of=of):
+            await roots.seal(session, hour, now=now)
 
 
 async def _uncounted(

@@ -14,7 +14,7 @@ from common.log import get_logger
 from metering.db import gateway_counts, positions
 from metering.db.gateway_counts import ApiShare
 from metering.events.completeness_judged import CompletenessJudged
-from metering.metrics import COMPLETENESS_MISSING, COMPLETENESS_PERCENT
+from metering.metrics import COMPLETENESS_COUNTED, COMPLETENESS_MISSING, COMPLETENESS_PERCENT
 
 _AGAIN = timedelta(minutes=10)
 _MOST_APIS = 100_000
@@ -49,6 +49,7 @@ async def judge_completeness(
 def _show(shares: list[ApiShare], *, first: bool) -> None:
     counted = sum(found.share.counted for found in shares)
     missing = sum(found.share.missing for found in shares)
+    COMPLETENESS_COUNTED.inc(counted if first else 0)
     COMPLETENESS_MISSING.inc(missing if first else 0)
     if counted:
         COMPLETENESS_PERCENT.set(float(100 * (counted - missing) / counted))

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db import positions, roots
-from metering.domain.merkle import leaf_hash, root_of
 from metering.domain.windows import floor_hour
 
 _AT_ONCE = 200
@@ -25,12 +24,5 @@ async def make_roots(
     end = floor_hour(read_to - grace)
     hours = await roots.due(session, start=end - back, end=end, limit=_AT_ONCE)
     for hour in hours:
-        found = await roots.leaves(
-            session, subscription_id=hour.subscription_id, plan_version_id=hour.plan_version_id,
-            hour_start=hour.hour_start,
-        )  # fmt: skip
-        await roots.put(
-            session, hour, root_of([leaf_hash(leaf.data) for leaf in found]), calls=len(found),
-            billable_calls=sum(leaf.billable for leaf in found), units=sum(leaf.units for leaf in found), now=now,
-        )  # fmt: skip
+        await roots.seal(session, hour, now=now)
     return len(hours)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
-from metering.db import alerts, cutoffs, rollups
+from metering.db import alerts, api_statistics, cutoffs, rollups
 from metering.events.usage_adjusted import UsageAdjusted
 from metering.events.usage_changed import UsageChanged
 
@@ -24,6 +24,7 @@ async def publish_usage(session: AsyncSession, *, now: datetime) -> int:
     await alerts.note_changed(
         session, subscriptions=[d.subscription_id for d in days], apis=[d.api_id for d in days], now=now
     )
+    await api_statistics.note_changed(session, [d.api_id for d in days], now=now)
     for day in days:
         await outbox.publish(
             session,

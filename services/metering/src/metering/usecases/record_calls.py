@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.kafka.dead_letters import park
 from common.steps import Passed, unwatched
-from metering.db import cutoffs, positions, quarantine, quotas, request_log, rollups
+from metering.db import cutoffs, key_uses, positions, quarantine, quotas, request_log, rollups
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
 from metering.domain.errors import Fenced
+from metering.domain.key_use import last_uses
 from metering.domain.rollup import (
     by_counter,
     by_country,
@@ -73,6 +74,7 @@ async def record_calls(
     await rollups.add_subscription_hours(session, by_subscription_hour(hours))
     await rollups.add_countries(session, by_country(new))
     await rollups.add_errors(session, by_error(new))
+    await key_uses.note(session, last_uses(new))
     passed("breakdowns")
     uses = by_counter(subscription_days)
     counters = await quotas.add(session, uses)

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
-from metering.db import alerts, cutoffs, quotas, rollups
+from metering.db import alerts, api_statistics, cutoffs, key_uses, quotas, rollups
 from metering.domain.alert import AlertState
 from metering.domain.lateness import month_of
 from metering.domain.quota import QuotaState
@@ -17,9 +17,10 @@ from metering.events.quota_changed import QuotaChanged
 
 
 async def republish(session: AsyncSession, now: datetime) -> int:
-    """Usage days, adjustments, period parts, quotas and recent alerts go out again, same versions and ids; how many.
+    """Usage days, adjustments, period parts, quotas, recent alerts, keys' last uses and APIs' statistics go out again,
+    same versions and ids; how many.
 
-    Days and adjustments are only marked as due: the worker publishes them in its own small portions.
+    All but periods, quotas and alerts are only marked as due: the worker publishes them in its own small portions.
     """
     events = [PeriodTotalled.model_validate(answer) for answer in await cutoffs.answers(session)]
     running = [
@@ -40,4 +41,6 @@ async def republish(session: AsyncSession, now: datetime) -> int:
         await outbox.publish(session, event, now=now)
     days = await rollups.make_all_due(session)
     adjustments = await cutoffs.make_adjustments_due(session)
-    return len(events) + len(running) + len(told) + days + adjustments
+    keys = await key_uses.make_all_due(session)
+    apis = await api_statistics.make_all_due(session, now=now)
+    return len(events) + len(running) + len(told) + days + adjustments + keys + apis

@@ -156,7 +156,7 @@ class SubscriptionPage(BaseModel):
 
 
 class KeyOut(BaseModel):
-    """A key without the key."""
+    """A key without the key. `last_used_at` is the minute of its last use, null while there was none."""
 
     model_config = ConfigDict(from_attributes=True)
     id: UUID
@@ -172,6 +172,12 @@ class KeyOut(BaseModel):
     expires_at: datetime | None
     revoked_at: datetime | None
     replaced_by: UUID | None
+    last_used_at: datetime | None = None
+
+    @classmethod
+    def of_used(cls, key: ApiKey, last_used_at: datetime | None) -> Self:
+        """The key, and when it was last used."""
+        return cls.model_validate(key).model_copy(update={"last_used_at": last_used_at})
 
 
 class KeyPage(BaseModel):

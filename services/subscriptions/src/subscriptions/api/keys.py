@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.http.auth import Editor, Member
 from common.http.clock import ClockDep
@@ -13,7 +14,7 @@ from common.http.idempotency import Idempotency
 from common.http.transaction import Transaction
 from common.pagination import Cursor, Limit, encode_cursor, id_after
 from subscriptions.api.bodies import KeyCreate, KeyOut, KeyPage, KeyRotate, NewKeyOut, RotatedKeyOut
-from subscriptions.db import keys, subscriptions
+from subscriptions.db import copies, keys, subscriptions
 from subscriptions.domain.api_key import RANDOM_BYTES, ApiKey
 from subscriptions.domain.errors import (
     BadExpiry,
@@ -63,7 +64,7 @@ async def list_subscription_keys(
     if found.organisation_id != caller.organisation_id:  # its provider sees the subscription, never the keys
         raise SubscriptionNotFound(subscription_id)
     page = await keys.list_of_subscription(session, found.id, after=id_after(cursor), limit=limit + 1)
-    return _page(page, limit)
+    return await _page(session, page, limit)
 
 
 @router.get("/v1/keys")
@@ -74,7 +75,7 @@ async def list_keys(
     page = await keys.list_of_organisation(
         session, caller.organisation_id, after=id_after(cursor), limit=limit + 1
     )
-    return _page(page, limit)
+    return await _page(session, page, limit)
 
 
 @router.delete("/v1/keys/{key_id}", status_code=204, responses=error_responses(KeyNotFound))
@@ -105,11 +106,13 @@ async def rotate(
     new, secret, old = await rotate_key(
         session, found, unlocked, grace=grace, random_bytes=secrets.token_bytes(RANDOM_BYTES), now=clock.now()
     )
-    replaces = KeyOut.model_validate(old)
+    replaces = KeyOut.of_used(old, (await copies.last_uses(session, [old.id])).get(old.id))
     shown = RotatedKeyOut(**NewKeyOut.of(new, secret).model_dump(), replaces=replaces)
     return await idempotency.answer(201, shown, stored=shown.model_copy(update={"key": None}))
 
 
-def _page(found: list[ApiKey], limit: int) -> KeyPage:
+async def _page(session: AsyncSession, found: list[ApiKey], limit: int) -> KeyPage:
     more = encode_cursor(str(found[limit - 1].id)) if len(found) > limit else None
-    return KeyPage(items=[KeyOut.model_validate(key) for key in found[:limit]], next_cursor=more)
+    shown = found[:limit]
+    uses = await copies.last_uses(session, [key.id for key in shown])
+    return KeyPage(items=[KeyOut.of_used(key, uses.get(key.id)) for key in shown], next_cursor=more)

@@ -1,7 +1,8 @@
-"""Rows of the copies of other services' state: APIs, plans, standing, gateway, quota. Higher versions win."""
+"""Rows of the copies of other services' state: APIs, plans, standing, gateway, quota, use. Higher versions win."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from subscriptions.db.tables import api, gateway_state, plan, quota, standing
+from subscriptions.db.tables import api, gateway_state, key_use, plan, quota, standing
 from subscriptions.domain.subscription import ApiCopy, Gateway, PlanCopy, Quota, Standing
 
 _LOCK_STANDING = text("SELECT pg_advisory_xact_lock(hashtextextended('standing ' || :organisation, 0))")
@@ -35,6 +36,11 @@ async def put_quota(session: AsyncSession, subscription_id: UUID, value: Quota, 
     """What is known of the subscription's month is this, unless something newer is known."""
     values = {"subscription_id": subscription_id, "version": version} | asdict(value)
     await _put(session, quota, ["subscription_id", "period"], values)
+
+
+async def put_key_use(session: AsyncSession, values: Mapping[str, Any]) -> None:
+    """The key was last used then, unless something newer is known."""
+    await _put(session, key_use, ["key_id"], values)
 
 
 async def put_standing(session: AsyncSession, values: Mapping[str, Any]) -> bool:
@@ -72,6 +78,12 @@ async def gateways(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Gat
     """What is known at the gateway of each subscription that was reported."""
     rows = await session.execute(select(gateway_state).where(gateway_state.c.subscription_id.in_(ids)))
     return {row.subscription_id: Gateway(row.state, row.reason) for row in rows}
+
+
+async def last_uses(session: AsyncSession, keys: Sequence[UUID]) -> dict[UUID, datetime]:
+    """When each of the keys was last used, to the minute; those that never were are left out."""
+    rows = await session.execute(select(key_use).where(key_use.c.key_id.in_(keys)))
+    return {row.key_id: row.last_used_at for row in rows}
 
 
 async def find_quota(session: AsyncSession, subscription_id: UUID) -> Quota | None:

@@ -83,6 +83,16 @@ quota = Table(
     Column("until", _INSTANT),
 )
 
+# The minute in which a key was last used.
+key_use = Table(
+    "key_use",
+    metadata,
+    Column("key_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("organisation_id", Uuid, nullable=False),
+    Column("last_used_at", _INSTANT, nullable=False),
+)
+
 IS_LIVE = text("status IN ('pending_approval', 'active', 'paused', 'past_due')")
 
 subscription = Table(
