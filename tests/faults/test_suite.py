@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from common.outbox import relay
-from devstack.faults.rows import CONTROLS, counting, events
+from devstack.faults.rows import CONTROLS, ROWS, counting, events
 from metering.clients import kafka_log
 from metering.consumers import requests
 from metering.usecases import record_calls
@@ -37,8 +37,11 @@ def test_every_control_is_a_way_to_break_the_consumer() -> None:
 
 @pytest.mark.e2e
 def test_every_row_holds_and_every_control_fails() -> None:
+    # Row 6 copies a whole PostgreSQL first, which can take ten seconds: it is played by the command only.
+    chosen = [str(row.number) for row in ROWS if row.number != 6] + ["controls"]
+    only = [part for name in chosen for part in ("--only", name)]
     done = subprocess.run(
-        [sys.executable, "-m", "devstack", "faults", "--seed", "3", "--broker", "embedded", "--json"],
+        [sys.executable, "-m", "devstack", "faults", "--seed", "3", "--broker", "embedded", "--json", *only],
         cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.stdout, done.stderr[-6000:]

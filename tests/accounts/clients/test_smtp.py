@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from accounts.clients.smtp import Letter, Mailer, MailRefused, MailUnavailable
+from common.clock import SystemClock
 from devstack.embedded.ports import free_port
 from devstack.mail.smtp import SmtpServer, serve
 from devstack.mail.store import Store
@@ -103,7 +112,85 @@ async def test_a_server_that_says_nothing_ends_in_a_timeout() -> None:
     listening.close()
 
 
-@pytest.mark.parametrize("url", ["http://mail", "smtp://", "mail"])
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")]), SystemClock().now()
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(private + made.public_bytes(Encoding.PEM))
+    return path
+
+
+@dataclass
+class Secured:
+    """A mail server that asks for a login, as `url` reaches it."""
+
+    server: SmtpServer
+    url: str
+
+    def mailer(self, *, password: str = "p%40ss%2Fw%3Ard") -> Mailer:
+        return Mailer(self.url.format(login=f"ada:{password}"), sender=SENDER, timeout_seconds=5)
+
+
+@pytest.fixture(params=["smtps", "smtp+starttls"])
+async def secured(request: pytest.FixtureRequest, store: Store, certificate: Path) -> AsyncIterator[Secured]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    at_once = context if request.param == "smtps" else None
+    server = SmtpServer(store.deliver, login=("ada", "p@ss/w:rd"), starttls=None if at_once else context)
+    listening = await serve(server, tls=at_once)
+    yield Secured(server, f"{request.param}://{{login}}@127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    listening.close()
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch, certificate: Path) -> None:
+    """What signed the server's certificate is among those that we trust."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+
+async def test_a_message_goes_encrypted_and_with_a_login(
+    secured: Secured, trusted: None, store: Store
+) -> None:
+    await secured.mailer().send(LETTER)
+    assert [m.text for m in store.messages.values()] == [LETTER.body]
+    assert secured.server.credentials == [("\0ada\0p@ss/w:rd", True)]
+
+
+async def test_a_refused_password_is_for_later_and_not_repeated_in_the_error(
+    secured: Secured, trusted: None, store: Store
+) -> None:
+    with pytest.raises(MailUnavailable, match="refuses our password") as failed:
+        await secured.mailer(password="wrong").send(LETTER)
+    assert (store.messages, len(secured.server.credentials)) == ({}, 1)
+    assert "wrong" not in str(failed.value)
+
+
+async def test_a_server_that_nobody_vouches_for_is_told_nothing(secured: Secured, store: Store) -> None:
+    with pytest.raises(MailUnavailable, match="SSLCertVerificationError"):
+        await secured.mailer().send(LETTER)
+    assert (store.messages, secured.server.credentials) == ({}, [])
+
+
+async def test_a_server_that_cannot_encrypt_is_told_nothing(store: Store) -> None:
+    server = SmtpServer(store.deliver, login=("ada", "secret"))
+    listening = await serve(server)
+    port = listening.sockets[0].getsockname()[1]
+    with pytest.raises(MailUnavailable):
+        await Mailer(f"smtp+starttls://ada:secret@127.0.0.1:{port}", sender=SENDER).send(LETTER)
+    listening.close()
+    assert (store.messages, server.credentials) == ({}, [])
+
+
+@pytest.mark.parametrize("url", ["http://mail", "smtp://", "mail", "smtp://ada:gr%C3%BCn@mail"])
 def test_an_address_that_is_none_is_said_at_the_start_without_its_password(url: str) -> None:
-    with pytest.raises(ValueError, match="ACCOUNTS_SMTP_URL"):
+    with pytest.raises(ValueError, match="ACCOUNTS_SMTP_URL") as refused:
         Mailer(url, sender=SENDER)
+    assert "gr" not in str(refused.value)

@@ -30,7 +30,7 @@ from devstack.stack.layout import HOME
 PASSWORD = "faults"
 # All of it is PostgreSQL's default; said here because everything below depends on it (initdb adds the checksums).
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-_CACHE = Path.home() / ".cache" / "marketplace"
+CACHE = Path.home() / ".cache" / "marketplace"
 
 
 class Ended(Exception):
@@ -233,14 +233,14 @@ async def _postgres(home: Path, children: list[subprocess.Popen[bytes]]) -> tupl
 def _kafka(
     home: Path, prefer: str | None, children: list[subprocess.Popen[bytes]]
 ) -> tuple[Server, str, str | None]:
-    reason = kafka_apache.available(_CACHE)
+    reason = kafka_apache.available(CACHE)
     if prefer == "apache" and reason:
         raise RuntimeError(f"Apache Kafka cannot run here: {reason}")
     port, embedded = ports.free_port(), prefer == "embedded" or reason is not None
     if embedded:
         command = broker.command(port, secrets.token_hex(8))
     else:
-        command = kafka_apache.command(_CACHE, home / "kafka", port, ports.free_port())
+        command = kafka_apache.command(CACHE, home / "kafka", port, ports.free_port())
 
     def launch() -> subprocess.Popen[bytes]:
         with (home / "kafka.log").open("ab") as sink:

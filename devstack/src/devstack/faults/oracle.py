@@ -28,7 +28,9 @@ Sums = dict[tuple[Any, ...], tuple[int, ...]]
 async def watermarks(run: Run) -> dict[int, int]:
     """Kafka's high watermark of each partition of the run's request log, from a fetch of its own."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=run.lab.kafka_address, enable_auto_commit=False, auto_offset_reset="none"
+        bootstrap_servers=run.environment["KAFKA_BOOTSTRAP_SERVERS"],
+        enable_auto_commit=False,
+        auto_offset_reset="none",
     )
     await consumer.start()
     try:

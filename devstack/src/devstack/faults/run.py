@@ -63,6 +63,7 @@ class Run:
     _victims: list[Victim] = field(default_factory=list)
     _servers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _feeding: list[asyncio.Task[None]] = field(default_factory=list)
+    _afterwards: list[Callable[[], object]] = field(default_factory=list)
     log_began: int = 0
     _began: float = field(default_factory=time.monotonic)
 
@@ -165,6 +166,26 @@ class Run:
         self._servers.append(process)
         return process
 
+    def adopt(self, server: subprocess.Popen[bytes]) -> None:
+        """The server is one of this run alone."""
+        self._servers.append(server)
+
+    def afterwards(self, clean: Callable[[], object]) -> None:
+        """`clean` is called when all programs and servers of this run are gone."""
+        self._afterwards.append(clean)
+
+    def turn_to(self, port: int) -> None:
+        """From here on the run's database is the one of that name at the PostgreSQL on `port`."""
+        before = f":{self.environment['DATABASE_URL'].rsplit(':', 1)[1].split('/')[0]}/"
+        for name in ("DATABASE_URL", "DATABASE_WORKER_URL"):
+            self.environment[name] = self.environment[name].replace(before, f":{port}/")
+
+    def judged_at(self, port: int) -> None:
+        """What the run's database holds is looked up at the PostgreSQL on `port`."""
+        here = f":{self.urls.superuser.rsplit(':', 1)[1].split('/')[0]}/"
+        moved = {name: url.replace(here, f":{port}/") for name, url in asdict(self.urls).items()}
+        self.urls = DatabaseUrls(**moved)
+
     async def listening(self, *needed: int) -> None:
         """Each of the ports accepts connections."""
 
@@ -189,6 +210,8 @@ class Run:
             server.wait()
         for victim in self._victims:
             await self.end(victim)
+        for clean in self._afterwards:
+            clean()
 
     async def until(
         self, condition: Callable[[], Awaitable[bool]], what: str, *, seconds: float = _READY_SECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 from billing.clients.stripe import Stripe
 from billing.clients.stripe_gateway import StripeGateway
@@ -13,6 +13,8 @@ from billing.consumers.organisation import OrganisationEvent, on_organisation
 from billing.consumers.period import PeriodEvent, on_period
 from billing.consumers.subscription import SubscriptionEvent, on_subscription
 from billing.consumers.usage import UsageEvent, on_usage
+from billing.db import spend
+from billing.domain.period import month_of
 from billing.settings import Settings
 from billing.usecases.draft_invoice import draft_invoice
 from billing.usecases.finish_invoice_runs import finish_invoice_runs
@@ -136,9 +138,16 @@ def past_due_step(db: Database, clock: Clock, grace: timedelta) -> Step:
 
 
 def spend_step(db: Database, clock: Clock) -> Step:
-    """What months cost so far, one organisation a transaction."""
+    """What months cost so far, one organisation a transaction; a month that begins has its fees at once."""
+    begun: date | None = None
 
     async def publish() -> bool:
+        nonlocal begun
+        month = month_of(clock.now()).start.date()
+        async with db.begin() as session:
+            if month != begun:
+                await spend.begin_month(session, month, now=clock.now())
+        begun = month
         async with db.begin() as session:
             return await publish_spend(session, now=clock.now())
 

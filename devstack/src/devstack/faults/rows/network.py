@@ -1,4 +1,4 @@
-"""Rows 6 and 7: between us and PostgreSQL. A COMMIT whose answer is lost, and a standby that takes over."""
+"""Row 7: between us and PostgreSQL. A COMMIT whose answer is lost."""
 
 from __future__ import annotations
 

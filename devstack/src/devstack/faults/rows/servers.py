@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import asyncpg
+
 from devstack.embedded import databases
 from devstack.faults.run import Kill, Run
 
@@ -17,6 +19,19 @@ WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND state IN (
 def _outage(run: Run) -> float:
     """Some seconds; in every tenth run a minute, as in the catalogue."""
     return _LONG_OUTAGE_SECONDS if run.number % _EVERY_TENTH == _EVERY_TENTH - 1 else run.random.uniform(0, 5)
+
+
+async def wait_busy(run: Run, connection: asyncpg.Connection) -> int:
+    """Some connection is in a transaction at this moment; how many are."""
+    seen = 0
+
+    async def busy() -> bool:
+        nonlocal seen
+        seen = int(await connection.fetchval(_BUSY))
+        return seen > 0
+
+    await run.until(busy, "a connection in a transaction", every=0)
+    return seen
 
 
 async def kill_kafka(run: Run) -> None:
@@ -47,16 +62,9 @@ async def kill_postgres(run: Run) -> None:
     await run.start("ingest")
     await run.start("consumer")
     sending = asyncio.create_task(run.sender.send(run.calls.again(run.calls.batches(40))))
-    seen = 0
     async with run.database() as connection:
         await asyncio.sleep(run.random.random() * 0.3)
-
-        async def busy() -> bool:
-            nonlocal seen
-            seen = int(await connection.fetchval(_BUSY))
-            return seen > 0
-
-        await run.until(busy, "a connection in a transaction", every=0)
+        seen = await wait_busy(run, connection)
         server = run.lab.postgres
         await server.kill()
     run.kills.append(Kill("postgres", "at random", seen, "connections in a transaction", run.elapsed()))

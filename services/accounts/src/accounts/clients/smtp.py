@@ -59,6 +59,8 @@ class Mailer:
         self._scheme, self._host = parts.scheme, parts.hostname
         self._port = parts.port or _PORTS[parts.scheme]
         self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        if not (self._user + self._password).isascii():  # smtplib writes nothing else
+            raise ValueError("ACCOUNTS_SMTP_URL: user and password must be ASCII")
         self._sender, self._timeout = sender, timeout_seconds
         self._domain = parseaddr(sender)[1].rpartition("@")[2]
 

@@ -46,6 +46,10 @@ _NEXT_NUMBER = text("""
 _FEES = text("""
     SELECT id, kind, subscription_id, plan_version_id, during, series FROM invoice_line
     WHERE organisation_id = :organisation_id AND kind IN ('fixed_fee', 'proration', 'credit') ORDER BY id""")
+_FEES_OF = text("""
+    SELECT coalesce(sum(l.amount), 0)::bigint FROM invoice_line l JOIN invoice i ON i.id = l.invoice_id
+    WHERE l.organisation_id = :organisation_id AND l.subscription_id = :subscription_id AND l.month = :month
+        AND l.kind IN ('fixed_fee', 'proration', 'credit') AND i.currency = :currency""")
 _BILLED = text("""
     SELECT subscription_id, plan_version_id, sum(quantity)::bigint AS quantity, sum(amount)::bigint AS amount,
         max(metered_total) AS metered_total, max(upper(during)) FILTER (WHERE kind = 'usage') AS until
@@ -127,6 +131,14 @@ async def billed_fees(session: AsyncSession, organisation_id: UUID) -> list[FeeL
         )
         for row in await session.execute(_FEES, {"organisation_id": organisation_id})
     ]
+
+
+async def fees_of(
+    session: AsyncSession, organisation_id: UUID, *, subscription_id: UUID, month: Period, currency: str
+) -> int:
+    """What stands on invoices as a subscription's fixed fees of a month, credits taken off; in minor units."""
+    names = {"organisation_id": organisation_id, "subscription_id": subscription_id, "currency": currency}
+    return int(await session.scalar(_FEES_OF, names | {"month": month.start.date()}) or 0)
 
 
 async def billed_usage(

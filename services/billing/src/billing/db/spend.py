@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -14,6 +14,11 @@ _NOTE = text("""
     INSERT INTO spend AS t (subscription_id, month, organisation_id, currency, amount, version, due)
     VALUES (:subscription_id, :month, :organisation_id, '', 0, 0, true)
     ON CONFLICT (subscription_id, month) DO UPDATE SET due = true WHERE NOT t.due""")
+_BEGIN = text("""
+    INSERT INTO spend (subscription_id, month, organisation_id, currency, amount, version, due)
+    SELECT subscription_id, :month, organisation_id, '', 0, 0, true FROM subscription
+    WHERE started_at < CAST(:now AS timestamptz) AND (canceled_at IS NULL OR canceled_at >= CAST(:month AS date))
+    ON CONFLICT DO NOTHING""")
 _CLAIM = text("""
     SELECT subscription_id, month, organisation_id, currency, amount, version FROM spend
     WHERE due AND organisation_id = (
@@ -45,6 +50,11 @@ async def note_due(
     """The month is to be rated anew."""
     values = {"subscription_id": subscription_id, "month": month, "organisation_id": organisation_id}
     await session.execute(_NOTE, values)
+
+
+async def begin_month(session: AsyncSession, month: date, *, now: datetime) -> None:
+    """Every running subscription has a month to be rated: its fixed fee is due without any usage."""
+    await session.execute(_BEGIN, {"month": month, "now": now})
 
 
 async def claim_due(session: AsyncSession) -> Sequence[Spend]:

@@ -10,9 +10,10 @@ from common.events import Event
 
 
 class SpendChanged(Event, topic="billing.spend.v1", type="spend.changed", key="spend_key"):
-    """What a subscription's usage of a month costs so far, in minor units, as the next invoices would say.
+    """What a subscription's month costs so far, in minor units: fixed fees, and usage as the next invoices would say.
 
-    An estimate from usage as far as metering has published it, without fixed fees; `month` is its first day.
+    Fixed fees are those of the month, invoiced or due (they are due in advance, for the whole month); usage is an
+    estimate, as far as metering has published it. `month` is its first day.
     """
 
     subscription_id: UUID
