@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from typing import Protocol
 
 import httpx
@@ -16,7 +17,7 @@ from kong_sync.domain.report import PassReport
 from kong_sync.usecases.plan_changes import plan_changes
 from kong_sync.usecases.reconcile import reconcile
 from tests.gateway.keys import a_key as a_key_text
-from tests.kong_sync.factories import a_key, a_subscription, a_version, an_api, an_id, some_tables
+from tests.kong_sync.factories import a_key, a_subscription, a_version, an_api, an_id, only, some_tables
 from tests.kong_sync.market import tell
 from tests.support.clock import FixedClock
 from tests.support.outbox import outbox_events
@@ -98,3 +99,15 @@ class Stage:
         for event in await outbox_events(self.db):
             told.setdefault(event["topic"], []).append(event["payload"]["state"])
         return told
+
+
+def neighbours(stage: Stage, many: int) -> Tables:
+    """`many` further subscriptions to the API, with a key each."""
+    subscriptions = [
+        replace(stage.subscription, id=an_id(f"{stage.slug} neighbour {number}")) for number in range(many)
+    ]
+    keys = [
+        a_key(id=an_id(f"key {one.id}"), subscription_id=one.id, sha256=one.id.replace("-", "") * 2)
+        for one in subscriptions
+    ]
+    return only(subscriptions=subscriptions, keys=keys)

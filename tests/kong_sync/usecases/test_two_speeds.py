@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from common.db import Database
-from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.clients.kong_proxy import KongProxy
-from kong_sync.db import copies, due
+from kong_sync.db import due
 from kong_sync.domain.entities import Concern, Kind, Owner
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.records import Tables
@@ -39,19 +38,7 @@ from tests.kong_sync.factories import (
     some_tables,
 )  # fmt: skip
 from tests.kong_sync.market import tell
-from tests.kong_sync.stage import Stage
-
-
-def neighbours(stage: Stage, many: int) -> Tables:
-    """`many` further subscriptions to the API, with a key each."""
-    subscriptions = [
-        replace(stage.subscription, id=an_id(f"{stage.slug} neighbour {number}")) for number in range(many)
-    ]
-    keys = [
-        a_key(id=an_id(f"key {one.id}"), subscription_id=one.id, sha256=one.id.replace("-", "") * 2)
-        for one in subscriptions
-    ]
-    return only(subscriptions=subscriptions, keys=keys)
+from tests.kong_sync.stage import Stage, neighbours
 
 
 async def calls_of(stage: Stage, faults: Faulty, change: Tables) -> int:
@@ -337,38 +324,6 @@ async def test_a_stop_beyond_the_page_overtakes_it_though_a_later_note_is_in_it(
     acl = stage.gateway.edge.id_of(f"consumer.{stage.subscription.id}.acl")
     assert [path.endswith(acl) for _, path, _ in faults.writes[done:][:2]] == [False, True]
     assert await stage.plan() == []
-
-
-async def test_a_stop_overtakes_though_a_later_note_was_committed_before_it(
-    stage: Stage, faults: Faulty
-) -> None:
-    await stage.set_up()
-    writing, go_on, interrupt = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    class Slow(Faulty):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            writing.set()
-            await go_on.wait()
-            return await super().handle_async_request(request)
-
-    transport = Slow()
-    slow = replace(stage.gateway, admin=KongAdmin(stage.double.admin_url, attempts=1, transport=transport))
-    async with stage.db.begin() as late:
-        await copies.put_subscription(late, replace(stage.subscription, version=2, status="paused"))
-        await tell(stage.db, neighbours(stage, 2))
-        serving = asyncio.create_task(
-            reconcile(
-                stage.db, slow, clock=stage.clock, stop=asyncio.Event(), sweep=False, interrupt=interrupt
-            )
-        )
-        await writing.wait()
-    interrupt.set()
-    go_on.set()
-    await serving
-    methods = [method for method, path, _ in transport.writes if "/acls/" in path]
-    assert methods == ["DELETE", "PUT", "PUT"]
-    assert await stage.plan() == []
-    await slow.admin.close()
 
 
 async def test_whoever_becomes_due_while_kong_is_listed_is_served(stage: Stage, faults: Faulty) -> None:

@@ -21,7 +21,7 @@ _CHUNK = 2**16
 class Http1(httpx.AsyncBaseTransport):
     """At most `connections` at a time; every failure is an httpx.TransportError. Nothing is repeated."""
 
-    def __init__(self, *, connections: int = 8) -> None:
+    def __init__(self, *, connections: int = 16) -> None:
         self._free = asyncio.Semaphore(connections)
         self._idle: dict[tuple[str, str, int | None], list[_Connection]] = {}
         self._tls: ssl.SSLContext | None = None

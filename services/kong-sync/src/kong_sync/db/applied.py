@@ -6,6 +6,7 @@ acknowledged may or may not stand in Kong: it differs from every wish.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -45,22 +46,22 @@ def uncertain(entity: Entity) -> Entity:
 
 async def everything(session: AsyncSession) -> Memory:
     """All that we wrote."""
-    memory: dict[bool, dict[Key, Entity]] = {True: {}, False: {}}
-    for row in (await session.execute(_ALL)).mappings():
-        entity = _entity(row)
-        memory[row["acknowledged"]][entity.key] = entity
-    return Memory(sure=memory[True], open=memory[False])
+    rows = (await session.execute(_ALL)).mappings().all()
+
+    def made() -> Memory:
+        memory: dict[bool, dict[Key, Entity]] = {True: {}, False: {}}
+        for row in rows:
+            entity = _entity(row)
+            memory[row["acknowledged"]][entity.key] = entity
+        return Memory(sure=memory[True], open=memory[False])
+
+    return await asyncio.to_thread(made)  # of many rows, and stops must not wait
 
 
 async def of_owners(session: AsyncSession, owners: Collection[Owner]) -> list[Entity]:
     """All that we wrote for `owners`."""
     of = {"concerns": [owner.concern.value for owner in owners], "ids": [owner.id for owner in owners]}
     return [_entity(row) for row in (await session.execute(_OF, of)).mappings()]
-
-
-async def owners_with(session: AsyncSession, kind: Kind, owners: Collection[Owner]) -> set[Owner]:
-    """Those of `owners` for whom something of `kind` stands in Kong, or may."""
-    return {entity.owner for entity in await of_owners(session, owners) if entity.kind is kind}
 
 
 async def put(session: AsyncSession, entities: Iterable[Entity], *, acknowledged: bool) -> None:

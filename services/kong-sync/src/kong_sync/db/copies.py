@@ -5,6 +5,7 @@ What was applied makes its owner due in the same transaction.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,6 +22,8 @@ from kong_sync.db.tables import api_copy, api_key_copy, api_version_copy, quota_
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.records import Api, ApiSettings, ApiVersion, Key, Phase, Quota, Subscription, Tables
+
+Rows = Sequence[Mapping[str, Any]]
 
 
 async def put_api(session: AsyncSession, api: Api) -> None:
@@ -94,19 +97,24 @@ async def _tables(
     session: AsyncSession, *, apis: ColumnElement[bool], versions: ColumnElement[bool],
     subscriptions: ColumnElement[bool], of_subscription: ColumnElement[bool],
 ) -> Tables:  # fmt: skip
-    found_apis = [_api(row) for row in await _rows(session, api_copy, apis)]
-    found_versions = [ApiVersion(**row) for row in await _rows(session, api_version_copy, versions)]
-    found_subscriptions = [
-        _subscription(row) for row in await _rows(session, subscription_copy, subscriptions)
-    ]
-    keys = [_key(row) for row in await _rows(session, api_key_copy, of_subscription)]
-    quotas = [Quota(**row) for row in await _rows(session, quota_copy, of_subscription)]
+    found = [
+        await _rows(session, table, condition)
+        for table, condition in (
+            (api_copy, apis), (api_version_copy, versions), (subscription_copy, subscriptions),
+            (api_key_copy, of_subscription), (quota_copy, of_subscription),
+        )
+    ]  # fmt: skip
+    return await asyncio.to_thread(_made, *found)  # perhaps of all rows, and stops must not wait
+
+
+def _made(apis: Rows, versions: Rows, subscriptions: Rows, keys: Rows, quotas: Rows) -> Tables:
+    made_quotas = [Quota(**row) for row in quotas]
     return Tables(
-        apis={api.id: api for api in found_apis},
-        versions={version.id: version for version in found_versions},
-        subscriptions={subscription.id: subscription for subscription in found_subscriptions},
-        keys={key.id: key for key in keys},
-        quotas={(quota.subscription_id, quota.period): quota for quota in quotas},
+        apis={row["id"]: _api(row) for row in apis},
+        versions={row["id"]: ApiVersion(**row) for row in versions},
+        subscriptions={row["id"]: _subscription(row) for row in subscriptions},
+        keys={row["id"]: _key(row) for row in keys},
+        quotas={(quota.subscription_id, quota.period): quota for quota in made_quotas},
     )
 
 
@@ -137,11 +145,11 @@ async def _put(
     return result.first() is not None
 
 
-async def _rows(session: AsyncSession, table: Table, condition: ColumnElement[bool]) -> list[dict[str, Any]]:
+async def _rows(session: AsyncSession, table: Table, condition: ColumnElement[bool]) -> Rows:
     return [dict(row) for row in (await session.execute(select(table).where(condition))).mappings()]
 
 
-def _api(row: dict[str, Any]) -> Api:
+def _api(row: Mapping[str, Any]) -> Api:
     origins, settings = tuple(row["cors_origins"]), _settings(row["settings"])
     return Api(**{**row, "cors_origins": origins, "settings": settings})
 
@@ -165,12 +173,12 @@ def _settings(stored: dict[str, Any]) -> ApiSettings:
     return ApiSettings(**{**stored, **parts})
 
 
-def _key(row: dict[str, Any]) -> Key:
+def _key(row: Mapping[str, Any]) -> Key:
     limits = row["limits"]
     return Key(**{**row, "limits": Limits(**limits) if limits else None})
 
 
-def _subscription(row: dict[str, Any]) -> Subscription:
+def _subscription(row: Mapping[str, Any]) -> Subscription:
     override = row["limits_override"]
     return Subscription(
         **{

@@ -21,8 +21,23 @@ _NOTE = text("""
 _TAKE = text("""
     SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
     FROM due_owner
-    WHERE (due_at IS NULL OR due_at <= :now) AND seq NOT IN (SELECT unnest(CAST(:besides AS bigint[])))
+    WHERE due_at IS NULL OR due_at <= :now
     ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
+# Whether a subscription may call is said by domain/standing.py; here it is asked of many, before any is planned. The id
+# of an owner may come from a tag that anybody may edit: only what has the form of one is read as one.
+_TO_STOP = text("""
+    SELECT due.id, extract(epoch FROM clock_timestamp() - min(coalesce(due.due_at, due.noted_at)))::float AS waited
+    FROM due_owner AS due JOIN subscription_copy AS subscription ON subscription.id = CASE
+        WHEN due.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST(due.id AS uuid) END
+    WHERE due.concern = 'subscription' AND (due.due_at IS NULL OR due.due_at <= :now)
+        AND due.id <> ALL (CAST(:besides AS text[]))
+        AND (subscription.status <> 'active' OR EXISTS (
+            SELECT FROM quota_copy AS quota WHERE quota.subscription_id = subscription.id
+                AND quota.state = 'reached' AND quota.until > :now))
+        AND EXISTS (
+            SELECT FROM applied_entity AS applied WHERE applied.concern = due.concern AND applied.owner_id = due.id
+                AND applied.kind = 'acls')
+    GROUP BY due.id ORDER BY min(due.seq) LIMIT :limit""")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
 _OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
 _DONE = text("DELETE FROM due_owner WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -51,15 +66,25 @@ async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime |
         await session.execute(_NOTE, {**_columns(times), "times": list(times.values())})
 
 
-async def take(
-    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[int] = ()
-) -> list[Note]:
-    """The first `limit` notes that are due at `now` and not among `besides`.
+async def take(session: AsyncSession, *, now: datetime, limit: int) -> list[Note]:
+    """The first `limit` notes that are due at `now`.
 
     Those of the platform's own come first: everybody else's entities hang on them, or are seen through them.
     """
-    rows = await session.execute(_TAKE, {"now": now, "limit": limit, "besides": list(besides)})
+    rows = await session.execute(_TAKE, {"now": now, "limit": limit})
     return [Note(row.seq, Owner(Concern(row.concern), row.id), row.waited) for row in rows]
+
+
+async def to_stop(
+    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[Owner]
+) -> dict[Owner, float]:
+    """The first `limit` who are due at `now`, may not call, and have access in Kong, or may have; and since when, in
+    seconds. None of `besides`.
+    """
+    rows = await session.execute(
+        _TO_STOP, {"now": now, "limit": limit, "besides": [owner.id for owner in besides]}
+    )
+    return {Owner(Concern.SUBSCRIPTION, row.id): row.waited for row in rows}
 
 
 async def settle(session: AsyncSession, notes: Iterable[Note], again: Mapping[Owner, datetime]) -> None:

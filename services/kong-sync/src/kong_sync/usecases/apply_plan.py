@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from common.log import get_logger
@@ -13,12 +14,10 @@ from kong_sync.domain.diff import Action, Change, steps
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.report import Applied
 from kong_sync.metrics import REFUSALS
-from kong_sync.usecases.show_canary import Breathe, show_canary
+from kong_sync.usecases.show_canary import show_canary
 
 log = get_logger()
 _FREE = frozenset({Concern.PROBE, Concern.CANARY})
-# How many writes are made between two moments at which nothing is under way.
-_BREATH = 32
 
 
 async def apply_plan(batch: Batch, changes: Sequence[Change]) -> None:
@@ -27,22 +26,46 @@ async def apply_plan(batch: Batch, changes: Sequence[Change]) -> None:
 
 
 @dataclass(slots=True)
+class Fence:
+    """Keeps the writing of a plan away from whoever is stopped meanwhile."""
+
+    overtaken: set[Owner] = field(default_factory=set)
+    _under_way: list[Owner] = field(default_factory=list)
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def overtake(self, owners: Collection[Owner]) -> None:
+        """The plan writes nothing more for `owners`, and no write for them is under way."""
+        self.overtaken.update(owners)
+        while any(owner in owners for owner in self._under_way):
+            self._ended.clear()
+            await self._ended.wait()
+
+    @contextmanager
+    def writing(self, owner: Owner) -> Iterator[None]:
+        """While the block runs, a write for `owner`, who is not overtaken, is under way."""
+        self._under_way.append(owner)
+        try:
+            yield
+        finally:
+            self._under_way.remove(owner)
+            self._ended.set()
+
+
+@dataclass(slots=True)
 class Batch:
     """The writing of one plan.
 
     Nothing that gives access is written before the limits and guards written earlier are known to be loaded. `waiting`
     says that an earlier pass wrote some which nobody has seen; `check` raises when another process has taken over.
-    `breathe` is called while no write is under way: the owners that it adds to `overtaken` are left alone from then on.
-    `heard` hears of each change that Kong said yes to.
+    Whoever is overtaken at the `fence` is left alone from then on. `heard` hears of each change that Kong said yes to.
     """
 
     gateway: Gateway
     generation: str
     waiting: bool
     check: Callable[[], None]
-    breathe: Breathe
-    overtaken: Collection[Owner]
-    heard: Callable[[Change], None]
+    fence: Fence
+    heard: Callable[[Change], None] = lambda _: None
     looked: bool = False
     lost: bool = False
     written: list[Change] = field(default_factory=list)
@@ -54,7 +77,7 @@ class Batch:
     def applied(self) -> Applied:
         """What became of the changes so far."""
         return Applied(
-            tuple(change for change in self.written if change.entity.owner not in self.overtaken),
+            tuple(change for change in self.written if change.entity.owner not in self.fence.overtaken),
             self.failures, frozenset(self.left_out), frozenset(self.orphans), self.lost,
         )  # fmt: skip
 
@@ -63,17 +86,17 @@ class Batch:
         for step in steps(changes):
             if any(change.gives_access and change.entity.owner.concern not in _FREE for change in step):
                 await self._look_for_limits()
-            for start in range(0, len(step), _BREATH):
-                await self.breathe()
-                self.check()
-                await self._write_together(step[start : start + _BREATH])
+            await self.write_rows([change] for change in step)
 
-    async def _write_together(self, changes: Iterable[Change]) -> None:
-        left = iter(changes)
+    async def write_rows(self, rows: Iterable[Sequence[Change]]) -> None:
+        """The changes of each row one after the other, some rows at a time."""
+        left = iter(rows)
 
         async def write_some() -> None:
-            for change in left:
-                await self._write(change)
+            for row in left:
+                for change in row:
+                    self.check()
+                    await self._write(change)
 
         unavailable = None
         try:
@@ -87,7 +110,9 @@ class Batch:
 
     async def _write(self, change: Change) -> None:
         owner = change.entity.owner
-        if owner.concern is Concern.CANARY or owner in self.overtaken:  # the canary has writes of its own
+        if (
+            owner.concern is Concern.CANARY or owner in self.fence.overtaken
+        ):  # the canary has writes of its own
             return
         if (owner in self.failures or owner in self.left_out) and not change.ends_access:
             # a service without its guards gets no route, a consumer without its limits no key; and guards stay while
@@ -97,7 +122,8 @@ class Batch:
             self.left_out.add(owner)
             return
         try:
-            await _write_change(self.gateway, change)
+            with self.fence.writing(owner):
+                await _write_change(self.gateway, change)
         except KongRejected as error:
             self._refused(change, error)
             return
@@ -118,7 +144,7 @@ class Batch:
     async def _look_for_limits(self) -> None:
         if self.waiting and not self.looked:
             self.looked = True  # once in a pass: what is not loaded in time is left to the next
-            sighting = await show_canary(self.gateway, f"{self.generation}-limits", breathe=self.breathe)
+            sighting = await show_canary(self.gateway, f"{self.generation}-limits")
             self.waiting, self.lost = not sighting.seen, sighting.lost
             if not sighting.seen:
                 log.warning("gateway.limits_not_loaded", instead=sighting.instead)

@@ -65,33 +65,44 @@ class _Pass:
 
     async def serve(self) -> PassReport:
         """What is due is served: a number of calls that does not depend on how large the marketplace is."""
-        return await self._report(await serve_due(self.server))
+        async with self.server.stopping():
+            served = await serve_due(self.server)
+        return await self._report(served)
 
     async def sweep(self, *, confirm_deletes: bool) -> PassReport:
         """Look at everything, note who is not as wished, and serve them."""
         if not self.gateway.enabled:
             await self._tell_all(lambda _, wish, __: switched_off(wish))
             return PassReport(Outcome.SWITCHED_OFF, self.started_at, self.clock.now())
-        try:
-            planned = await self._look(confirm_deletes=confirm_deletes, serving=await self._was_filled())
-            if self.server.served.lost:  # Kong was emptied: first of all it needs what everything hangs on
-                self.server.forget()
-                planned = await self._look(confirm_deletes=confirm_deletes, serving=False)
-        except KongUnavailable as error:
-            log.warning("gateway.unavailable", action=error.action, problem=error.problem)
-            await self._tell_all(lambda _, wish, told: unreachable(wish, told))
-            return PassReport(
-                Outcome.UNAVAILABLE, self.started_at, self.clock.now(), canary_seen=False, error=error.detail
-            )
-        async with self.db.begin(_ADMIN) as session:
-            if await passes.find(session) is None:
-                await passes.put(session, PassReport(Outcome.PARTLY, self.started_at, self.started_at))
-            await note_differences(
-                session, planned, self._wishes(planned), leaving=self.server.touched, now=self.started_at
-            )
-        # what the guard let through is allowed: within the budget, or confirmed
-        self.server.deletes_confirmed = not planned.plan.withheld
-        return await self._report(await serve_due(self.server), planned.plan)
+        async with self.server.stopping():
+            try:
+                planned = await self._look_twice(confirm_deletes=confirm_deletes)
+            except KongUnavailable as error:
+                log.warning("gateway.unavailable", action=error.action, problem=error.problem)
+                await self._tell_all(lambda _, wish, told: unreachable(wish, told))
+                return PassReport(
+                    Outcome.UNAVAILABLE,
+                    self.started_at,
+                    self.clock.now(),
+                    canary_seen=False,
+                    error=error.detail,
+                )
+            wanted = await asyncio.to_thread(self._wishes, planned)
+            async with self.db.begin(_ADMIN) as session:
+                if await passes.find(session) is None:
+                    await passes.put(session, PassReport(Outcome.PARTLY, self.started_at, self.started_at))
+            await note_differences(self.db, planned, wanted, lane=self.server.lane, now=self.started_at)
+            # what the guard let through is allowed: within the budget, or confirmed
+            self.server.deletes_confirmed = not planned.plan.withheld
+            served = await serve_due(self.server)
+        return await self._report(served, planned.plan)
+
+    async def _look_twice(self, *, confirm_deletes: bool) -> Planned:
+        planned = await self._look(confirm_deletes=confirm_deletes, serving=await self._was_filled())
+        if self.server.served.lost:  # Kong was emptied: first of all it needs what everything hangs on
+            await self.server.forget()
+            planned = await self._look(confirm_deletes=confirm_deletes, serving=False)
+        return planned
 
     async def _was_filled(self) -> bool:
         async with self.db.begin(_ADMIN) as session:

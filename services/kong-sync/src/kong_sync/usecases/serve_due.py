@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,7 +23,7 @@ from kong_sync.db import copies, due, passes
 from kong_sync.db.due import Note
 from kong_sync.domain.desired import desired_entities
 from kong_sync.domain.diff import Change, diff, rank
-from kong_sync.domain.entities import Concern, Kind, Owner
+from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.guard import DeleteBudget, Plan, guard_deletes
 from kong_sync.domain.progress import (
     Progress,
@@ -36,18 +38,20 @@ from kong_sync.domain.progress import (
 from kong_sync.domain.records import Tables
 from kong_sync.domain.report import Applied
 from kong_sync.domain.standing import next_deadlines
-from kong_sync.metrics import STOP_SECONDS
 from kong_sync.usecases.apply_plan import Batch, apply_plan
 from kong_sync.usecases.record_progress import record_progress
 from kong_sync.usecases.show_canary import show_canary
+from kong_sync.usecases.stop_access import StopLane, stop_access
 
 log = get_logger()
 _ADMIN = Scope(platform_admin=True)
 # Notes served in one go: the first provisioning of a large marketplace is cut into so many canaries.
 _PAGE = 1_000
+# Owners planned, and later noted as served, in one go: for so long a stop may wait.
+_PORTION = 50
 # A refusal stays until somebody does something about it; what was only not loaded yet is looked at again soon.
 _REFUSED_AGAIN, _UNSEEN_AGAIN = timedelta(seconds=15), timedelta(seconds=1)
-# How often notes are looked for by somebody whom no event tells of them.
+# How often stops are looked for that no event of this process tells of.
 _LOOK_SECONDS = 0.1
 
 
@@ -66,15 +70,33 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
-    """Some notes, and everything that is to be done about them."""
+class _Portion:
+    """Some owners of a page: why they are due, and everything that is to be done about them."""
 
+    owners: frozenset[Owner]
     notes: tuple[Note, ...]
-    tables: Tables
-    plan: Plan
+    changes: tuple[Change, ...]
     wishes: dict[Owner, Wish]
+    deadlines: dict[Owner, datetime]
+    unsettled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What is written together, before one canary."""
+
+    portions: tuple[_Portion, ...]
     unseen: bool
-    unsettled: bool = False
+
+    @property
+    def changes(self) -> list[Change]:
+        """All, in the order in which they are to be made."""
+        return sorted((change for one in self.portions for change in one.changes), key=rank)
+
+    @property
+    def unsettled(self) -> bool:
+        """Somebody waits for the canary."""
+        return self.unseen or any(one.unsettled for one in self.portions)
 
 
 async def serve_due(server: DueServer) -> Served:
@@ -89,7 +111,7 @@ class DueServer:
     """Serves what is due, as the leader. `touched` are all whom it has served.
 
     `check` raises when another process has taken over. `deletes_confirmed` says that removals which no row explains are
-    meant. `interrupt` is set when there are new notes; without it they are looked for now and then.
+    meant. `interrupt` is set when there are new notes, and cleared; without it they are looked for now and then.
     """
 
     db: Database
@@ -100,16 +122,56 @@ class DueServer:
     touched: set[Owner] = field(default_factory=set)
     deletes_confirmed: bool = False
     served: Served = field(default_factory=Served)
-    _overtaken: set[Owner] = field(default_factory=set)
-    # The notes that stops were looked for in. No number says how far that is: they are not committed in order.
-    _seen: set[int] = field(default_factory=set)
-    _looked_at: float | None = None
-    _noted: dict[Owner, float] = field(default_factory=dict)  # by the loop's clock
+    lane: StopLane = field(init=False)
+    _stopping: asyncio.Task[None] | None = None
 
-    def forget(self) -> None:
+    def __post_init__(self) -> None:
+        self.lane = StopLane(self.db, self.gateway, self.clock, self.check, self.touched)
+
+    async def forget(self) -> None:
         """As if nobody had been served yet."""
-        self.touched.clear()
-        self.served = Served()
+        async with self.lane.turn:
+            self.touched.clear()
+            self.served = Served()
+
+    @asynccontextmanager
+    async def stopping(self) -> AsyncIterator[None]:
+        """Until the block ends, whoever may not call any more is stopped at once, whatever else is being done."""
+        self._stopping = asyncio.create_task(self._keep_stopping())
+        try:
+            yield
+        finally:
+            async with self.lane.turn:  # never in the middle of a stop
+                self._stopping.cancel()
+            await asyncio.wait({self._stopping})
+            if not self._stopping.cancelled():
+                self._stopping.result()
+
+    async def _keep_stopping(self) -> None:
+        while self.gateway.enabled:
+            async with self.lane.turn:
+                await self._stop()
+            if self.interrupt is None:
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.interrupt.wait(), _LOOK_SECONDS)
+            self.interrupt.clear()
+
+    async def _stop(self) -> None:
+        """For the holder of the turn."""
+        try:
+            with suppress(KongUnavailable):  # the page meets it as well, and tells
+                await stop_access(self.lane)
+        finally:
+            self.served.changes += self.lane.written
+            self.served.written += len(self.lane.written)
+            self.lane.written.clear()
+
+    def _check(self) -> None:
+        self.check()
+        if self._stopping is not None and self._stopping.done():
+            self._stopping.result()
 
     async def serve_page(self) -> bool:
         """Those who were due longest were served; False when nobody was due."""
@@ -120,11 +182,10 @@ class DueServer:
             await self._switch_off(page)
             return True
         batch = Batch(
-            self.gateway, new_id().hex, waiting=page.unseen, check=self.check, breathe=self._breathe,
-            overtaken=self._overtaken, heard=self._heard,
-        )  # fmt: skip
+            self.gateway, new_id().hex, waiting=page.unseen, check=self._check, fence=self.lane.fence
+        )
         try:
-            await apply_plan(batch, page.plan.changes)
+            await apply_plan(batch, page.changes)
             await self._look(page, batch)
         except KongUnavailable as error:
             self.served.unavailable = error
@@ -133,39 +194,64 @@ class DueServer:
 
     async def _begin(self) -> _Page | None:
         """New wishes are told as pending, and it is written down what may be in Kong from here on."""
-        now = self.clock.now()
-        self._overtaken.clear()
-        async with self.db.begin(_ADMIN) as session:
-            notes = await due.take(session, now=now, limit=_PAGE)
-            last = await passes.find(session)
+        async with self.lane.turn:
+            async with self.db.begin(_ADMIN) as session:
+                notes = await due.take(session, now=self.clock.now(), limit=_PAGE)
+                last = await passes.find(session)
             unseen = last is not None and last.canary_seen is False
             if not notes and not (unseen and self.served.canary_seen is None):
                 return None
-            self._seen = {note.seq for note in notes}
-            self._looked_at = None  # there may be stops beyond this page
-            self._note_times(notes)
-            tables, plan, wanted = await self._plan(session, {note.owner for note in notes}, now)
-            since = {note.owner: now - timedelta(seconds=note.waited) for note in reversed(notes)}
-            progress = await record_progress(
-                session, wanted, lambda _, wish, told: before_apply(wish, told), now=now, since=since
-            )
             if self.gateway.enabled:
-                await applied_entities.begin(session, plan.changes)
-                if any(change.loads_slowly for change in plan.changes):
-                    # should this process die now, the next pass knows that it has to look first
-                    await passes.saw(session, seen=False)
-        return _Page(tuple(notes), tables, plan, wanted, unseen, _unsettled(wanted, progress))
+                await self._stop()
+            self.lane.fence.overtaken.clear()  # it knows of all whom it stopped until now
+        of: dict[Owner, list[Note]] = defaultdict(list)
+        for note in notes:
+            of[note.owner].append(note)
+        portions, planned = list[_Portion](), set[Owner]()
+        # providers first: else one would be planned with an API of its own, and noted as served apart from that
+        for owners in _parts(sorted(of, key=lambda owner: owner.concern is not Concern.PROVIDER), _PORTION):
+            async with self.lane.turn, self.db.begin(_ADMIN) as session:
+                mine = [owner for owner in owners if owner not in self.lane.fence.overtaken]
+                some = [note for owner in mine for note in of[owner]]
+                portions.append(await self._begin_portion(session, some, besides=planned))
+        return _Page(tuple(portions), unseen)
 
-    async def _plan(
-        self, session: AsyncSession, owners: set[Owner], now: datetime
-    ) -> tuple[Tables, Plan, dict[Owner, Wish]]:
+    async def _begin_portion(
+        self, session: AsyncSession, notes: Sequence[Note], *, besides: set[Owner]
+    ) -> _Portion:
+        """All but those in `besides` are planned, and among them afterwards."""
+        now = self.clock.now()
+        tables, owners = await self._read(session, {note.owner for note in notes})
+        owners -= besides
+        besides |= owners
+        plan, wanted = await self._plan(session, tables, owners, now)
+        since = {note.owner: now - timedelta(seconds=note.waited) for note in reversed(notes)}
+        progress = await record_progress(
+            session, wanted, lambda _, wish, told: before_apply(wish, told), now=now, since=since
+        )
+        if self.gateway.enabled:
+            await applied_entities.begin(session, plan.changes)
+            if any(change.loads_slowly for change in plan.changes):
+                # should this process die now, the next pass knows that it has to look first
+                await passes.saw(session, seen=False)
+        return _Portion(
+            frozenset(owners), tuple(notes), plan.changes, wanted, next_deadlines(tables, now=now),
+            _unsettled(wanted, progress),
+        )  # fmt: skip
+
+    async def _read(self, session: AsyncSession, owners: set[Owner]) -> tuple[Tables, set[Owner]]:
+        """The rows of `owners`, and who is planned with them."""
         tables = await copies.tables_of(session, owners)
         # under a provider's path answers what none of its APIs does
-        owners = owners | {
+        return tables, owners | {
             Owner(Concern.PROVIDER, api.provider_id)
             for api in tables.apis.values()
             if Owner(Concern.API, api.id) in owners
         }
+
+    async def _plan(
+        self, session: AsyncSession, tables: Tables, owners: set[Owner], now: datetime
+    ) -> tuple[Plan, dict[Owner, Wish]]:
         self.touched |= owners
         everything = desired_entities(tables, self.gateway.edge, generation="", now=now)
         desired = [entity for entity in everything if entity.owner in owners]
@@ -174,104 +260,69 @@ class DueServer:
             diff(desired, actual), tables, present=0, budget=DeleteBudget(), confirmed=self.deletes_confirmed
         )
         wanted = wishes(tables, desired, public_proxy_url=self.gateway.public_proxy_url)
-        return tables, plan, {owner: wish for owner, wish in wanted.items() if owner in owners}
+        return plan, {owner: wish for owner, wish in wanted.items() if owner in owners}
 
     async def _look(self, page: _Page, batch: Batch) -> None:
         """Whether everything is loaded, if there is anything to look for."""
-        if batch.written or page.unsettled or page.unseen:
-            sighting = await show_canary(self.gateway, f"{batch.generation}-all", breathe=self._breathe)
+        if batch.written or page.unsettled:
+            sighting = await show_canary(self.gateway, f"{batch.generation}-all")
             self.served.canary_seen, self.served.instead = sighting.seen, sighting.instead
             self.served.lost = self.served.lost or sighting.lost
 
     async def _end(self, page: _Page, applied: Applied) -> None:
         """What was written is known, told, and not due any more."""
-        now, served = self.clock.now(), self.served
-        served.changes += page.plan.changes
+        served = self.served
+        served.changes += page.changes
         served.written += len(applied.written)
         served.failures |= applied.failures
         served.left_out |= applied.left_out
         served.lost = served.lost or applied.lost or bool(applied.orphans)
-        wanted = {owner: wish for owner, wish in page.wishes.items() if owner not in self._overtaken}
-        async with self.db.begin(_ADMIN) as session:
-            await applied_entities.acknowledge(session, applied.written)
-            if served.unavailable is not None:
-                await record_progress(session, wanted, lambda _, wish, told: unreachable(wish, told), now=now)
-                await passes.saw(session, seen=False)
-                return
-            seen = served.canary_seen is not False
-            progress = await record_progress(
-                session, wanted, partial(_after, applied=applied, seen=seen), now=now
-            )
-            if served.canary_seen is not None:
+        written: dict[Owner, list[Change]] = defaultdict(list)
+        for change in applied.written:
+            written[change.entity.owner].append(change)
+        for portion in page.portions:
+            async with self.lane.turn, self.db.begin(_ADMIN) as session:
+                acknowledged = [change for owner in portion.owners for change in written[owner]]
+                await applied_entities.acknowledge(session, acknowledged)
+                await self._end_portion(session, portion, applied)
+                self.lane.refused -= portion.owners - self.lane.fence.overtaken
+        if served.unavailable is not None or served.canary_seen is not None:
+            async with self.db.begin(_ADMIN) as session:
+                seen = served.unavailable is None and served.canary_seen is True
                 await passes.saw(session, seen=seen)
-            notes = [note for note in page.notes if note.owner not in self._overtaken]
-            deadlines = next_deadlines(page.tables, now=now)
-            again = {note.owner: deadlines[note.owner] for note in notes if note.owner in deadlines}
-            for owner, at in _again(applied, progress, now=now).items():
+
+    async def _end_portion(self, session: AsyncSession, portion: _Portion, applied: Applied) -> None:
+        now, overtaken = self.clock.now(), self.lane.fence.overtaken
+        wanted = {owner: wish for owner, wish in portion.wishes.items() if owner not in overtaken}
+        if self.served.unavailable is not None:
+            await record_progress(session, wanted, lambda _, wish, told: unreachable(wish, told), now=now)
+            return
+        seen = self.served.canary_seen is not False
+        progress = await record_progress(
+            session, wanted, partial(_after, applied=applied, seen=seen), now=now
+        )
+        # whoever was stopped meanwhile is left to the next page
+        notes = [note for note in portion.notes if note.owner not in overtaken]
+        again = {
+            note.owner: portion.deadlines[note.owner] for note in notes if note.owner in portion.deadlines
+        }
+        for owner, at in _again(applied, progress, now=now).items():
+            if owner in portion.owners - overtaken:
                 again[owner] = min(at, again.get(owner, at))
-            await due.settle(session, notes, again)
+        await due.settle(session, notes, again)
 
     async def _switch_off(self, page: _Page) -> None:
         now = self.clock.now()
-        async with self.db.begin(_ADMIN) as session:
-            await record_progress(session, page.wishes, lambda _, wish, __: switched_off(wish), now=now)
-            await due.settle(session, page.notes, next_deadlines(page.tables, now=now))
-
-    async def _breathe(self) -> None:
-        """Stops noted since are in force; those whom they concern are overtaken: the next page serves them whole."""
-        if not self._worth_a_look():
-            return
-        if self.interrupt is not None:
-            self.interrupt.clear()
-        self._looked_at = asyncio.get_running_loop().time()
-        stops = await self._find_stops()
-        if not stops:
-            return
-        batch = Batch(
-            self.gateway, "", waiting=False, check=self.check, breathe=_no_breath, overtaken=(), heard=self._heard
-        )  # fmt: skip
-        try:
-            await apply_plan(batch, stops)
-        finally:
+        for portion in page.portions:
             async with self.db.begin(_ADMIN) as session:
-                await applied_entities.acknowledge(session, batch.written)
-
-    def _worth_a_look(self) -> bool:
-        if self._looked_at is None:
-            return True
-        if self.interrupt is not None:
-            return self.interrupt.is_set()
-        return asyncio.get_running_loop().time() - self._looked_at > _LOOK_SECONDS
-
-    async def _find_stops(self) -> list[Change]:
-        now, found = self.clock.now(), list[Change]()
-        async with self.db.begin(_ADMIN) as session:
-            while notes := await due.take(session, now=now, limit=_PAGE, besides=self._seen):
-                self._seen |= {note.seq for note in notes}
-                self._note_times(notes)
-                owners = {note.owner for note in notes if note.owner.concern is Concern.SUBSCRIPTION}
-                may_call = await applied_entities.owners_with(session, Kind.ACL, owners)
-                _, plan, _ = await self._plan(session, may_call, now)
-                stopped = {c.entity.owner for c in plan.changes if c.is_stop and c.ends_access}
-                self._overtaken |= stopped
-                found += [c for c in plan.changes if c.is_stop and c.entity.owner in stopped]
-            await applied_entities.begin(session, found)
-        return sorted(found, key=rank)
-
-    def _note_times(self, notes: Iterable[Note]) -> None:
-        now = asyncio.get_running_loop().time()
-        for note in notes:
-            self._noted.setdefault(note.owner, now - note.waited)
-
-    def _heard(self, change: Change) -> None:
-        """Kong said yes to `change`."""
-        noted = self._noted.get(change.entity.owner)
-        if noted is not None and change.is_stop and change.ends_access:
-            STOP_SECONDS.observe(asyncio.get_running_loop().time() - noted)
+                await record_progress(
+                    session, portion.wishes, lambda _, wish, __: switched_off(wish), now=now
+                )
+                await due.settle(session, portion.notes, portion.deadlines)
 
 
-async def _no_breath() -> None:
-    return
+def _parts(many: Sequence[Owner], size: int) -> Iterator[Sequence[Owner]]:
+    return (many[start : start + size] for start in range(0, len(many), size))
 
 
 def _unsettled(wanted: Mapping[Owner, Wish], progress: Mapping[Owner, Progress]) -> bool:

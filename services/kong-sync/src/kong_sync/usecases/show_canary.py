@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from kong_sync.clients.errors import KongRejected
 from kong_sync.clients.gateway import Gateway
@@ -11,18 +10,10 @@ from kong_sync.clients.kong_proxy import Sighting
 from kong_sync.domain.canary import canary
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.2
-Breathe = Callable[[], Awaitable[None]]
 
 
-async def _no_breath() -> None:
-    return
-
-
-async def show_canary(gateway: Gateway, generation: str, *, breathe: Breathe = _no_breath) -> Sighting:
-    """Seen: the gateway has loaded all that was written before this call. Not seen: nobody knows.
-
-    `breathe` is called between looks, for what cannot wait.
-    """
+async def show_canary(gateway: Gateway, generation: str) -> Sighting:
+    """Seen: the gateway has loaded all that was written before this call. Not seen: nobody knows."""
     try:
         for entity in canary(gateway.edge, generation):
             await gateway.admin.put(entity)
@@ -36,6 +27,5 @@ async def show_canary(gateway: Gateway, generation: str, *, breathe: Breathe = _
         )
         if sighting.seen or loop.time() - started > gateway.canary_timeout_seconds:
             return sighting
-        await breathe()
         await asyncio.sleep(wait)
         wait = min(wait * 1.5, _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,223 @@
+"""A stop is written beside a page of other changes; whichever of both comes to an owner first, the truth stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.db import Database, Scope
+from kong_sync.clients.kong_admin import KongAdmin
+from kong_sync.domain.edge import Edge
+from kong_sync.domain.entities import Concern, Owner
+from kong_sync.domain.limits import Limits
+from kong_sync.domain.records import Tables
+from kong_sync.domain.report import Outcome
+from kong_sync.usecases.serve_due import DueServer, serve_due
+from tests.kong_sync.double import Faulty
+from tests.kong_sync.factories import NOW, a_phase, only
+from tests.kong_sync.market import tell
+from tests.kong_sync.stage import Stage, neighbours
+
+
+@dataclass
+class Gate:
+    """Holds back writes to the Admin API. `held` is set when the first is waiting."""
+
+    holds: Callable[[httpx.Request], bool]
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Gated(Faulty):
+    """A transport with a gate in it; `done` are the writes that Kong said yes to, in order."""
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.gate = gate
+        self.done: list[tuple[str, str]] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.gate.holds(request):
+            self.gate.held.set()
+            await self.gate.open.wait()
+        response = await super().handle_async_request(request)
+        if request.method != "GET":
+            self.done.append((request.method, request.url.path))
+        return response
+
+
+@dataclass
+class Page:
+    """A page that is being written."""
+
+    server: DueServer
+    transport: Gated
+    edge: Edge
+
+    @property
+    def done(self) -> list[tuple[str, str]]:
+        """Method and id of each write that Kong said yes to."""
+        return [(method, path.rpartition("/")[2]) for method, path in self.transport.done]
+
+    def wrote(self, method: str, part: str) -> int:
+        return self.done.count((method, self.edge.id_of(part)))
+
+
+@asynccontextmanager
+async def page(stage: Stage, gate: Gate) -> AsyncIterator[Page]:
+    """While the block runs a page is held back at `gate`; afterwards nobody is due any more."""
+    transport = Gated(gate)
+    gateway = replace(stage.gateway, admin=KongAdmin(stage.double.admin_url, attempts=1, transport=transport))
+    server = DueServer(stage.db, gateway, stage.clock, lambda: None, asyncio.Event())
+
+    async def serve() -> None:
+        async with server.stopping():
+            await serve_due(server)
+
+    serving = asyncio.create_task(serve())
+    try:
+        async with asyncio.timeout(60):
+            await gate.held.wait()
+            yield Page(server, transport, stage.gateway.edge)
+    finally:
+        gate.open.set()
+        await asyncio.wait({serving})
+        await gateway.admin.close()
+        serving.result()
+    assert server.served.unavailable is None
+
+
+def changed(stage: Stage, version: int, status: str) -> Tables:
+    """The subscription of that version, with other limits than before."""
+    phase = a_phase(limits=Limits(minute=version))
+    return only(subscriptions=[replace(stage.subscription, version=version, status=status, phases=(phase,))])
+
+
+def put_of(stage: Stage, part: str) -> Callable[[httpx.Request], bool]:
+    """Whether a request writes that part of the subscription."""
+    id_ = stage.gateway.edge.id_of(part)
+    return lambda request: request.method == "PUT" and request.url.path.endswith(id_)
+
+
+async def until(met: Callable[[], bool]) -> None:
+    while not met():
+        await asyncio.sleep(0.005)
+
+
+async def stays(stage: Stage, status: int) -> None:
+    """So the gateway answers, and all of it is as wished."""
+    assert (await stage.call()).status_code == status
+    assert await stage.plan() == []
+
+
+async def test_before_the_page_comes_to_its_owner(stage: Stage) -> None:
+    """The page has planned new limits for the one that is stopped, and is busy with somebody else."""
+    await stage.set_up()
+    others = neighbours(stage, 1)
+    (other,) = others.subscriptions
+    await tell(stage.db, others)
+    await tell(stage.db, changed(stage, 2, "active"))
+    acl = f"consumer.{stage.subscription.id}.acl"
+    async with page(stage, Gate(put_of(stage, f"consumer.{other}"))) as serving:
+        await tell(stage.db, changed(stage, 3, "paused"))
+        await until(lambda: serving.wrote("DELETE", acl) == 1)
+        assert (await stage.call()).status_code == 403
+        assert serving.wrote("PUT", f"consumer.{other}") == 0
+    # the limits were written once: those of the stop's version, by the page after
+    assert serving.wrote("PUT", f"consumer.{stage.subscription.id}.rate-limiting") == 1
+    await stays(stage, 403)
+
+
+async def test_in_the_middle_of_the_write_that_gives_access(stage: Stage) -> None:
+    await stage.set_up()
+    await tell(stage.db, changed(stage, 2, "paused"))
+    await stage.serve()
+    await tell(stage.db, changed(stage, 3, "active"))
+    acl = f"consumer.{stage.subscription.id}.acl"
+    async with page(stage, Gate(put_of(stage, acl))) as serving:
+        await tell(stage.db, changed(stage, 4, "paused"))
+        owner = Owner(Concern.SUBSCRIPTION, stage.subscription.id)
+        await until(lambda: owner in serving.server.lane.fence.overtaken)
+        assert serving.wrote("DELETE", acl) == 0
+    written = [method for method, id_ in serving.done if id_ == stage.gateway.edge.id_of(acl)]
+    assert written == ["PUT", "DELETE"]
+    await stays(stage, 403)
+
+
+@pytest.mark.parametrize(("then", "answered"), [("paused", 403), ("active", 200)])
+async def test_after_the_page_gave_access_and_before_it_is_through(
+    stage: Stage, then: str, answered: int
+) -> None:
+    """The page does not remember to have given what was taken since; and what is wished after the stop comes."""
+    await stage.set_up()
+    await tell(stage.db, changed(stage, 2, "paused"))
+    await stage.serve()
+    await tell(stage.db, changed(stage, 3, "active"))
+    acl = f"consumer.{stage.subscription.id}.acl"
+    held: list[str] = []
+
+    def canary_after_access(request: httpx.Request) -> bool:
+        last = put_of(stage, "route.probe")(request) and len(held) == 1
+        held.extend(["limits"] if put_of(stage, "route.probe")(request) and not held else [])
+        return last
+
+    async with page(stage, Gate(canary_after_access)) as serving:
+        assert serving.wrote("PUT", acl) == 1
+        await tell(stage.db, changed(stage, 4, "paused"))
+        await until(lambda: serving.wrote("DELETE", acl) == 1)
+        assert (await stage.call()).status_code == 403
+        await tell(stage.db, changed(stage, 5, then))
+    await stays(stage, answered)
+
+
+async def test_one_that_is_refused_is_tried_by_the_page_and_not_over_and_over(stage: Stage) -> None:
+    await stage.set_up()
+    others = neighbours(stage, 1)
+    (other,) = others.subscriptions
+    await tell(stage.db, others)
+    acl = stage.gateway.edge.id_of(f"consumer.{stage.subscription.id}.acl")
+    async with page(stage, Gate(put_of(stage, f"consumer.{other}"))) as serving:
+        serving.transport.fault = lambda _, request: 409 if request.url.path.endswith(acl) else None
+        await tell(stage.db, changed(stage, 2, "paused"))
+        await until(lambda: serving.server.lane.refused != set())
+    tried = [path for _, path, _ in serving.transport.writes if path.endswith(acl)]
+    assert len(tried) == 2  # beside the page, and in the next one
+    assert list(serving.server.served.failures) == [Owner(Concern.SUBSCRIPTION, stage.subscription.id)]
+    stage.clock.set(NOW + timedelta(seconds=15))
+    await stage.serve()
+    await stays(stage, 403)
+
+
+class Gone(Database):
+    """A database that went away. `asked` is set when somebody has noticed."""
+
+    def __init__(self) -> None:
+        super().__init__("postgresql+asyncpg://nobody@127.0.0.1:9/nothing", name="gone")
+        self.asked = asyncio.Event()
+
+    @asynccontextmanager
+    async def begin(self, scope: Scope | None = None) -> AsyncIterator[AsyncSession]:
+        self.asked.set()
+        async with super().begin(scope) as session:
+            yield session
+
+
+async def test_a_page_does_not_go_on_when_nobody_stops_any_more(stage: Stage) -> None:
+    await stage.set_up()
+    others, gone = neighbours(stage, 2), Gone()
+    await tell(stage.db, others)
+    first = put_of(stage, f"consumer.{min(others.subscriptions)}")
+    with pytest.raises(OSError, match="9"):
+        async with page(stage, Gate(first)) as serving:
+            serving.server.lane.db = gone
+            await gone.asked.wait()
+    assert not [path for _, path in serving.transport.done if "/acls/" in path]
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    await stays(stage, 200)
