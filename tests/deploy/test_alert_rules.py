@@ -106,6 +106,38 @@ def test_prometheus_reads_the_rules_where_compose_puts_them() -> None:
     assert {path.name for path in RULES} == {p.name for p in (PROMETHEUS / "rules").glob(Path(pattern).name)}
 
 
+def test_what_fires_reaches_somebody_by_a_server_that_compose_runs() -> None:
+    config = load(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
+    compose = load(ROOT / "docker-compose.yml")["services"]
+    [targets] = [
+        group["targets"]
+        for manager in load(PROMETHEUS / "prometheus.yml")["alerting"]["alertmanagers"]
+        for group in manager["static_configs"]
+    ]
+    assert [target.split(":")[0] for target in targets] == ["alertmanager"]
+    assert targets[0].split(":")[1] in compose["alertmanager"]["ports"][0].split(":")
+    assert config["global"]["smtp_smarthost"].split(":")[0] in compose
+    receivers = {receiver["name"]: receiver["email_configs"] for receiver in config["receivers"]}
+    taken = {
+        matcher: route["receiver"] for route in config["route"]["routes"] for matcher in route["matchers"]
+    }
+    assert all(receivers[name] for name in (config["route"]["receiver"], *taken.values()))
+    severities = {rule["labels"]["severity"] for rule in rules()}
+    named_in_routes = {re.sub(r'severity="(\w+)"', r"\1", matcher) for matcher in taken}
+    assert severities == named_in_routes | {config["route"]["receiver"]}
+
+
+def test_what_is_held_back_for_another_alert_are_alerts_of_ours() -> None:
+    config = load(ROOT / "deploy" / "alertmanager" / "alertmanager.yml")
+    held = [
+        name
+        for rule in config["inhibit_rules"]
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"])
+        for name in re.findall(r"[A-Z]\w+", matcher)
+    ]
+    assert set(held) <= {rule["alert"] for rule in rules()}
+
+
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on PATH: the rules are not evaluated")
 @pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.name)
 def test_the_rules_fire_when_they_should(path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -11,10 +11,12 @@ from prometheus_client import REGISTRY
 
 from common.db import Database
 from metering.consumers.cutoff import CutoffEvent, on_cutoff
-from metering.db import file_positions
+from metering.db import cutoffs, file_positions
 from metering.domain.file_position import FilePosition
 from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
+from metering.usecases.publish_key_uses import publish_key_uses
 from metering.usecases.publish_usage import publish_usage
+from metering.usecases.raise_versions import raise_versions
 from metering.usecases.republish import republish
 from tests.metering.factories import CONSUMER_ORG, OTHER_ORG, SUBSCRIPTION, an_entry
 from tests.metering.recording import CLUSTER, NOW, TOPIC, Recorder
@@ -216,6 +218,26 @@ async def test_republishing_sends_everything_again_at_its_present_version(
     assert first == again
     first, again = await outbox_events(worker_db, "metering.period.v1")
     assert first == again
+
+
+async def test_after_a_failover_everything_goes_out_above_what_anybody_has_seen(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    await recorder.record(an_entry(1, at=datetime(2026, 10, 31, tzinfo=UTC)))
+    async with worker_db.begin() as session:
+        await cutoffs.close_month(session, date(2026, 10, 1), organisation_id=None, now=NOW)
+    await recorder.record(an_entry(2, at=datetime(2026, 10, 30, tzinfo=UTC)), an_entry(3))
+    for _ in range(2):
+        async with worker_db.begin() as session:
+            await publish_usage(session, now=NOW)
+            await publish_key_uses(session, now=NOW)
+            await raise_versions(session, now=NOW)
+    for topic, values in (("metering.usage.v1", 3), ("metering.adjustment.v1", 1), ("metering.key.v1", 1)):
+        told = [e["payload"] for e in await outbox_events(worker_db, topic)]
+        first, again = told[:values], told[values:]
+        assert all(e["version"] > 1_000_000 for e in again)
+        known, anew = ([str(e | {"version": 0}) for e in some] for some in (first, again))
+        assert sorted(known) == sorted(anew)
 
 
 PATIENCE = Patience(timedelta(minutes=15), Decimal("99.9"), None)

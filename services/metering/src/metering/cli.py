@@ -37,6 +37,7 @@ from metering.domain.file_position import FilePosition
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.ingest_entries import Ingested
 from metering.usecases.ingest_lines import ingest_lines
+from metering.usecases.raise_versions import raise_versions
 from metering.usecases.rebuild_scratch import rebuild_scratch
 from metering.usecases.reconcile import reconcile as reconcile_days
 
@@ -254,6 +255,19 @@ async def _reset(settings: Settings, topic: str, *, forget: bool) -> dict[int, p
         if forget:
             await positions.forget(session, topic)
         return stored
+
+
+@app.command(name="raise-versions")
+def raise_all_versions() -> None:
+    """Publish everything again above all earlier versions, after a standby took over that lacked the last ones."""
+    typer.echo(
+        f"{asyncio.run(_raise_versions(Settings()))} events go out, with versions that nobody has seen."
+    )
+
+
+async def _raise_versions(settings: Settings) -> int:
+    async with _worker_database(settings, statement_seconds=_PATIENCE_SECONDS) as db, db.begin() as session:
+        return await raise_versions(session, now=SystemClock().now())
 
 
 if __name__ == "__main__":
