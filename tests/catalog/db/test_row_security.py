@@ -1,16 +1,21 @@
 """What the API role sees and writes without any WHERE of ours."""
 
+from decimal import Decimal
+from uuid import UUID
+
 import pytest
 from httpx import AsyncClient
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from catalog.db import statistics
+from catalog.domain.api import Statistics
 from common.db import Database, Scope
 from tests.catalog.conftest import Caller
 from tests.catalog.factories import ACME, GLOBEX, a_document_text, a_plan_body, publish, register
 from tests.support.clock import NOON
 
-TABLES = ["api", "api_version", "openapi_document", "endpoint", "plan", "plan_version"]
+TABLES = ["api", "api_version", "openapi_document", "endpoint", "plan", "plan_version", "api_statistics"]
 ACME_S, GLOBEX_S, NOBODY_S = Scope(ACME), Scope(GLOBEX), Scope()
 OPERATOR_S = Scope(GLOBEX, platform_admin=True)
 
@@ -22,12 +27,16 @@ async def fill(client: AsyncClient, headers: dict[str, str], api_id: str) -> Non
 
 
 @pytest.fixture
-async def two_apis(client: AsyncClient, acme: Caller) -> tuple[str, str]:
-    """Acme's draft and Acme's published API, each with a version, a document, two endpoints and a plan."""
+async def two_apis(client: AsyncClient, acme: Caller, worker_db: Database) -> tuple[str, str]:
+    """Acme's draft and Acme's published API, each with a version, a document, two endpoints, a plan and statistics."""
     draft = await register(client, acme(), slug="draft")
     await fill(client, acme(), draft)
     published = await publish(client, acme(), slug="published")
     await fill(client, acme(), published)
+    for api_id in (draft, published):
+        async with worker_db.begin() as session:
+            measured = Statistics(30, 1, 1, 2, 3, Decimal(100), NOON)
+            await statistics.put(session, UUID(api_id), measured, version=1)
     return draft, published
 
 
@@ -39,8 +48,8 @@ async def seen(db: Database, scope: Scope) -> list[int]:
 async def test_others_see_what_is_published_and_no_row_of_a_draft(
     db: Database, two_apis: tuple[str, str]
 ) -> None:
-    assert await seen(db, ACME_S) == await seen(db, OPERATOR_S) == [2, 2, 2, 4, 2, 2]
-    assert await seen(db, GLOBEX_S) == await seen(db, NOBODY_S) == [1, 1, 1, 2, 1, 1]
+    assert await seen(db, ACME_S) == await seen(db, OPERATOR_S) == [2, 2, 2, 4, 2, 2, 2]
+    assert await seen(db, GLOBEX_S) == await seen(db, NOBODY_S) == [1, 1, 1, 2, 1, 1, 1]
 
 
 async def test_what_is_private_or_suspended_is_seen_by_nobody_else(

@@ -126,3 +126,13 @@ def test_another_broker_than_the_running_stacks_is_refused(layout: Layout) -> No
     assert "runs with the embedded broker" in shown.getvalue()
     assert commands.ensure_running(None, Console(file=StringIO())) is True
     layout.data.rmdir()
+
+
+def test_a_log_that_grew_long_is_the_one_before_and_a_short_one_stays(tmp_path: Path) -> None:
+    log, before = tmp_path / "file-log.jsonl", tmp_path / "file-log.jsonl.1"
+    leftovers.rotate_long(log)
+    for size, stays in ((10, True), (65 * 1024 * 1024, False)):
+        log.touch()
+        os.truncate(log, size)  # a hole: it takes no space
+        leftovers.rotate_long(log)
+        assert (log.exists(), before.exists()) == (stays, not stays)

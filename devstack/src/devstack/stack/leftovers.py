@@ -1,4 +1,4 @@
-"""Processes that a killed supervisor left behind."""
+"""What an earlier start left behind: processes, and a log that grows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from devstack.stack import state as states
 from devstack.stack.layout import Layout
 
 _SECONDS = 10.0
+_LONGEST_LOG_BYTES = 64 * 1024 * 1024
 
 
 def stop_leftovers(layout: Layout) -> list[str]:
@@ -43,3 +44,9 @@ def forget_dead_postmaster(pid_file: Path) -> None:
             pid_file.unlink()
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return
+
+
+def rotate_long(log: Path) -> None:
+    """A long log of the gateway is now the one before, in place of any earlier; metering reads it to its end first."""
+    if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))

@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import psutil
 
@@ -17,13 +16,11 @@ from devstack.embedded.privileges import own_by_unprivileged, private_folder
 from devstack.stack import secrets, state
 from devstack.stack.config import Config
 from devstack.stack.layout import STOP_SIGNALS, Layout, write_json
-from devstack.stack.leftovers import forget_dead_postmaster, stop_leftovers
+from devstack.stack.leftovers import forget_dead_postmaster, rotate_long, stop_leftovers
 from devstack.stack.ports import choose
 from devstack.stack.programs import Program, embedded_broker, parts, postgres_server, services
 from devstack.stack.seed import seed
 from devstack.stack.supervisor import StartFailed, Supervisor, migrate
-
-_LONGEST_LOG_BYTES = 64 * 1024 * 1024
 
 
 def main(*, broker: str) -> int:
@@ -148,13 +145,7 @@ def _prepare(config: Config) -> None:
     forget_dead_postmaster(server.data / "postmaster.pid")
     own_by_unprivileged(server.data)
     private_folder(config.layout.gateway_log.parent)
-    _rotate(config.layout.gateway_log)
-
-
-def _rotate(log: Path) -> None:
-    """A long log of the gateway is the one before; metering reads that to its end first."""
-    if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
+    rotate_long(config.layout.gateway_log)
 
 
 async def _stop(supervisor: Supervisor) -> None:
