@@ -21,7 +21,7 @@ from bench.metering_kit.servers import plain
 from common.clock import SystemClock
 
 TOKEN = "ingest-token-of-the-bench"
-_WAITING = "SELECT coalesce(sum(calls), 0)::bigint FROM usage_records_daily"
+_WAITING = "SELECT coalesce(sum(calls), 0)::bigint FROM usage_records_daily_now"
 
 
 @dataclass

@@ -13,9 +13,10 @@ import pytest
 
 from common.outbox import relay
 from devstack.faults.rows import CONTROLS, ROWS, counting, events
+from metering import worker
 from metering.clients import kafka_log
 from metering.consumers import requests
-from metering.usecases import record_calls
+from metering.usecases import fold_deltas, record_calls
 from tests.faults import broken
 from tests.support.databases import ROOT
 
@@ -29,6 +30,7 @@ def test_the_suite_knows_every_place_where_the_shipped_code_can_be_ended() -> No
     assert tuple(steps_of(relay)) == events.RELAY_STEPS
     before, after = steps_of(requests)
     assert (before, *steps_of(record_calls), after) == counting.CONSUMER_STEPS
+    assert (*steps_of(fold_deltas), *steps_of(worker)) == counting.FOLD_STEPS
 
 
 def test_every_control_is_a_way_to_break_the_consumer() -> None:

@@ -31,7 +31,7 @@ from common.db import Database
 from common.log import configure_logging
 from common.outbox.relay import relay
 from common.steps import Passed
-from common.worker import run_loops, stop_on_signals
+from common.worker import every, run_loops, stop_on_signals
 from kong_sync.clients.http1 import Http1
 from kong_sync.domain.records import Tables
 from kong_sync.settings import Settings as KongSyncSettings
@@ -87,6 +87,19 @@ async def consumer(passed: Passed) -> None:
         await consume_requests(reading, db=db, clock=clock, stop=stop, passed=passed)
 
     await run_loops({"requests": requests}, stop=stop, service="metering")
+    await db.dispose()
+
+
+async def folder(passed: Passed) -> None:
+    """The worker's loop that adds to the rollups what batches wrote down."""
+    stop, settings = asyncio.Event(), Settings()
+    stop_on_signals(stop)
+    db = Database(settings.database_worker_url.get_secret_value(), name="metering folder")
+
+    async def fold() -> None:
+        await every(settings.fold_seconds, lambda: worker.fold_pending(db, passed), stop=stop)
+
+    await run_loops({"fold": fold}, stop=stop, service="metering")
     await db.dispose()
 
 
@@ -150,7 +163,8 @@ def _marketplace(seed: int) -> Tables:
 
 
 ROLES: dict[str, Callable[[Passed], Coroutine[Any, Any, None]]] = {
-    "ingest": ingest, "consumer": consumer, "relay": sender, "worker": everything, "kong-sync": kong_sync,
+    "ingest": ingest, "consumer": consumer, "folder": folder, "relay": sender, "worker": everything,
+    "kong-sync": kong_sync,
 }  # fmt: skip
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from metering.domain.attribution import PARTY_COLUMNS, parties
 from metering.domain.call import Call
+from metering.domain.lateness import milliseconds
 
 NAMESPACE = "marketplace"
 PROVIDER_ORG = "01930000-0000-7000-8000-00000000000a"
@@ -95,4 +97,7 @@ def a_call(number: int = 1, **overrides: Any) -> Call:
         "billable": True, "units": 1, "latency_ms": 9, "upstream_latency_ms": 3, "gateway_latency_ms": 6,
         "bytes_in": 133, "bytes_out": 406, "country": None, "client_net": "203.0.113.0/24",
     }  # fmt: skip
-    return Call(**(values | overrides))
+    values |= overrides
+    values["started_ms"] = milliseconds(values.pop("started_at"))
+    who = parties(tuple(values.pop(name) for name in PARTY_COLUMNS))
+    return Call(who=who, **values)

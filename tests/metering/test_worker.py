@@ -21,7 +21,7 @@ from metering.usecases.follow_file import follow_file
 from metering.worker import run
 from tests.metering.conftest import INGEST_TOKEN
 from tests.metering.factories import an_entry
-from tests.metering.recording import count, one, sums
+from tests.metering.recording import count, folded, one, sums
 from tests.support.broker import Broker
 from tests.support.outbox import outbox_events
 from tests.support.tokens import ISSUER
@@ -225,6 +225,7 @@ async def test_replay_by_hand_may_be_repeated_and_reconcile_says_zero(
     code, out = await cli(settings, "reconcile")
     assert code == 0, out
     assert "0 differ" in out
+    await folded(worker_db)
     await one(worker_db, "UPDATE usage_records_daily SET calls = calls + 1 RETURNING 1")
     code, out = await cli(settings, "reconcile")
     assert code == 1

@@ -18,8 +18,9 @@ _SUMS = "sum(calls)::int, sum(units)::int, sum(bytes_out)::int"
 _MINE = "subscription_id = ANY(CAST(:subscriptions AS uuid[]))"
 _QUERIES = {
     "raw": f"SELECT request_id FROM api_requests_log WHERE {_MINE}",
-    "hours": f"SELECT subscription_id::text, hour_start, {_SUMS} FROM usage_records_hourly WHERE {_MINE} GROUP BY 1, 2",
-    "days": f"SELECT subscription_id::text, day, {_SUMS} FROM usage_records_daily WHERE {_MINE} GROUP BY 1, 2",
+    "hours": f"""
+        SELECT subscription_id::text, hour_start, {_SUMS} FROM usage_records_hourly_now WHERE {_MINE} GROUP BY 1, 2""",
+    "days": f"SELECT subscription_id::text, day, {_SUMS} FROM usage_records_daily_now WHERE {_MINE} GROUP BY 1, 2",
     "live days": f"SELECT subscription_id::text, day, {_SUMS} FROM subscription_day WHERE {_MINE} GROUP BY 1, 2",
     "counters": """
         SELECT consumer_org::text, month, units::int FROM quota_usage

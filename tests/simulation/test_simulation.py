@@ -23,7 +23,9 @@ async def test_a_hundred_seeds_break_no_invariant(urls: DatabaseUrls) -> None:
     assert found.broken == {}
     assert found.seeds == 100
     # They were not idle: processes died, were fenced off, met a log that jumped, and lost an acknowledgement.
-    assert {"Crash", "Fenced", "LogTruncated", "relay Crash", "relay KafkaTimeoutError"} <= set(found.met)
+    assert {"Crash", "Fenced", "LogTruncated", "fold Crash", "relay Crash", "relay KafkaTimeoutError"} <= set(
+        found.met
+    )
 
 
 @pytest.fixture

@@ -27,12 +27,23 @@ from metering.consumers.requests import LogTruncated, Reading, RequestConsumer
 from metering.db.copies import SubscriptionCopy
 from metering.domain.errors import Fenced
 from metering.domain.parse_log import envelope, parse, partition_of
+from metering.usecases.fold_deltas import fold_deltas
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.take_subscription import take_subscription
 from tests.metering.factories import NAMESPACE
 from tests.simulation.broker import TOPIC, Clock, Log, ScriptedConsumer, ScriptedProducer, nobody
 
-_ACTIONS = {"ingest": 6, "step": 8, "assign": 1, "relay": 2, "publish": 2, "quota": 1, "wait": 1, "raise": 1}
+_ACTIONS = {
+    "ingest": 6,
+    "step": 8,
+    "assign": 1,
+    "relay": 3,
+    "publish": 3,
+    "fold": 2,
+    "quota": 1,
+    "wait": 1,
+    "raise": 1,
+}
 _PROVIDER = UUID(int=9)
 MONTHS = {date(2026, month, 1) for month in (10, 11, 12)}
 
@@ -97,7 +108,8 @@ class World:
             self.clock.advance(self.random.random() * 5)
             await {
                 "ingest": self.ingest, "step": self.step, "assign": self.assign, "relay": self.relay,
-                "publish": self.publish, "quota": self.quota, "wait": self.wait, "raise": self.raise_partitions,
+                "publish": self.publish, "fold": self.fold, "quota": self.quota, "wait": self.wait,
+                "raise": self.raise_partitions,
             }[action]()  # fmt: skip
         await self.finish()
 
@@ -213,6 +225,21 @@ class World:
                     raise Crash("before commit")
         except Crash:
             self.met["publish Crash"] += 1
+
+    async def fold(self) -> None:
+        """Some of what batches wrote down goes into the rollups, or the process dies before it has committed that."""
+        fatal = "folded" if self.random.random() < 0.3 else None
+        try:
+            async with self.db.begin() as session:
+                folded = await fold_deltas(
+                    session, limit=self.random.choice((1, 3, 1_000)), passed=self._crash_at(fatal)
+                )
+                async with self.db.begin() as other:
+                    assert await fold_deltas(other) == 0, "two fold at once"
+        except Crash:
+            self.met["fold Crash"] += 1
+        else:
+            self.story.append(f"{folded} folded")
 
     async def quota(self) -> None:
         """A subscription's plan is new, or changed: with a small quota, a large one, or none."""

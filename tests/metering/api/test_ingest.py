@@ -30,7 +30,7 @@ URL = "/v1/ingest/kong"
 async def records(app: FastAPI, *, partitions: int = 4) -> list[list[str]]:
     """The request ids of each record in the topic."""
     found = await raw_records(app, partitions=partitions)
-    return [[entry.request.id for entry in read_envelope(value)] for value in found]
+    return [[entry.request.id for entry in read_envelope(value)[0]] for value in found]
 
 
 async def raw_records(app: FastAPI, *, partitions: int = 4) -> list[bytes]:
@@ -97,7 +97,7 @@ async def test_with_a_maxmind_file_the_country_goes_along_and_the_address_does_n
     async with AsyncClient(transport=ASGITransport(app), base_url="http://metering") as client:
         await client.post(URL, headers=HEADERS, json=[an_entry(1), an_entry(2, client_ip="198.51.100.7")])
     [record] = await raw_records(app)
-    assert [(e.client_net, e.country) for e in read_envelope(record)] == [
+    assert [(e.client_net, e.country) for e in read_envelope(record)[0]] == [
         ("203.0.113.0/24", "NL"),
         ("198.51.100.0/24", None),
     ]

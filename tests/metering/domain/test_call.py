@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from metering.domain.call import Call, Version, to_call
+from metering.domain.call import Call, Version, read_envelope, to_call
+from metering.domain.lateness import milliseconds
 from metering.domain.matcher import Endpoint, Matcher
-from metering.domain.parse_log import parse
+from metering.domain.parse_log import envelope, parse
 from tests.metering.factories import (
     API,
     AT,
@@ -26,15 +27,30 @@ VERSIONS = {VERSION: Version("v1", Matcher([Endpoint(ENDPOINT, "GET", "/things/{
 
 
 def call_of(**overrides: Any) -> Call:
-    [(_, entry)] = parse(json.dumps(an_entry(**overrides)).encode(), namespace=NAMESPACE).entries
-    return to_call(entry, VERSIONS)
+    return stored(an_entry(**overrides))
+
+
+def stored(entry: dict[str, Any]) -> Call:
+    [(_, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
+    [read], unreadable = read_envelope(envelope([stripped]))
+    assert unreadable == []
+    return to_call(read, VERSIONS)
 
 
 def test_the_entry_alone_says_who_pays_whom_for_what() -> None:
     call = call_of()
-    assert (call.subscription_id, call.plan_version_id, call.key_id) == (SUBSCRIPTION, PLAN_VERSION, KEY)
-    assert (call.consumer_org, call.provider_org) == (CONSUMER_ORG, PROVIDER_ORG)
-    assert (call.api_id, call.version_id, call.endpoint_id, call.started_at) == (API, VERSION, ENDPOINT, AT)
+    assert (call.who.subscription_id, call.who.plan_version_id, call.who.key_id) == (
+        SUBSCRIPTION,
+        PLAN_VERSION,
+        KEY,
+    )
+    assert (call.who.consumer_org, call.who.provider_org) == (CONSUMER_ORG, PROVIDER_ORG)
+    assert (call.who.api_id, call.who.version_id, call.endpoint_id, call.started_ms) == (
+        API,
+        VERSION,
+        ENDPOINT,
+        milliseconds(AT),
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,15 +88,14 @@ def test_units_are_what_the_response_reported_then_the_weight_then_one() -> None
 def test_a_restricted_keys_consumer_counts_to_the_subscription_in_its_tag() -> None:
     entry = an_entry()
     entry["consumer"]["custom_id"] = "key_1"
-    [(routing_key, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
-    assert routing_key == to_call(stripped, {}).subscription_id == SUBSCRIPTION
+    [(routing_key, _)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
+    assert routing_key == stored(entry).who.subscription_id == SUBSCRIPTION
 
 
 def sold_by(*tags: str, **overrides: Any) -> Call:
     entry = an_entry(**overrides)
     entry["consumer"]["tags"] += tags
-    [(_, stripped)] = parse(json.dumps(entry).encode(), namespace=NAMESPACE).entries
-    return to_call(stripped, VERSIONS)
+    return stored(entry)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metering.domain.lateness import Arrival, arrival, closed_month, is_complete, month_start, next_month
+from metering.domain.lateness import (
+    Arrival,
+    arrival,
+    closed_month,
+    counted_ms,
+    is_complete,
+    milliseconds,
+    month_start,
+    next_month,
+)
 
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -24,7 +33,7 @@ MILLISECOND = timedelta(milliseconds=1)
     ],
 )
 def test_calls_from_45_days_back_to_10_minutes_ahead_count(started_at: datetime, expected: Arrival) -> None:
-    assert arrival(started_at, received_at=NOW) is expected
+    assert arrival(milliseconds(started_at), counted=counted_ms(NOW)) is expected
 
 
 def test_a_cut_inside_a_month_totals_that_month_and_closes_nothing() -> None:

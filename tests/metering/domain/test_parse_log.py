@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metering.domain.attribution import attribute_stored
 from metering.domain.call import read_envelope
+from metering.domain.entry import Entry
 from metering.domain.parse_log import Parsed, envelope, last_status, parse, partition_of
 from tests.metering.factories import API, NAMESPACE, SUBSCRIPTION, an_entry, request_id
 
@@ -161,7 +163,11 @@ def test_any_field_may_be_anything_and_what_passes_can_be_read_again(name: str, 
     result = parsed(an_entry(1) | {name: value}, an_entry(2))
     assert len(result.entries) + result.foreign >= 1
     entries = [entry for _, entry in result.entries]
-    assert read_envelope(envelope(entries)) == entries
+    value = envelope(entries)
+    assert msgspec.json.decode(value, type=list[Entry]) == entries
+    assert [attribute_stored(e.parties).routing_key for e in read_envelope(value)[0]] == [
+        key for key, _ in result.entries
+    ]
 
 
 RECORDINGS = os.environ.get("MARKETPLACE_KONG_RECORDINGS")  # noqa: TID251

@@ -11,7 +11,7 @@ from metering.usecases.rebuild_scratch import rebuild_scratch
 from metering.usecases.reconcile import reconcile
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from tests.metering.factories import OTHER_ORG, an_entry
-from tests.metering.recording import Recorder, count, minutes_ago, one
+from tests.metering.recording import Recorder, count, folded, minutes_ago, one
 from tests.support.clock import FixedClock
 
 SUBSCRIPTION_2 = "01930000-0000-7000-8000-0000000000f3"
@@ -34,6 +34,7 @@ async def recorder(worker_db: Database) -> Recorder:
 
 
 async def spoil(db: Database) -> None:
+    await folded(db)
     await one(
         db,
         "UPDATE usage_records_daily SET units = units + 5 WHERE consumer_org = :o RETURNING 1",
@@ -87,6 +88,8 @@ async def test_a_replay_of_the_log_makes_the_same_tables(worker_db: Database) ->
     assert [p.table for p in proofs] == TABLES
     assert all(p.rebuilt == p.stored and p.rows for p in proofs)
     assert (seen[0], sum(seen[1:])) == (7, 7)
+    await folded(worker_db)
+    assert [p.stored for p in await rebuild_scratch(worker_db)] == [p.stored for p in proofs]
     await spoil(worker_db)
     await one(worker_db, "DELETE FROM subscription_day WHERE consumer_org = :o RETURNING 1", o=OTHER_ORG)
     await one(

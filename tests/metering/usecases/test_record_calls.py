@@ -11,16 +11,15 @@ from metering.db.reconciliation import compare
 from metering.domain.errors import Fenced
 from metering.domain.latency import bucket_of, from_digits
 from tests.metering.factories import OTHER_ORG, an_entry, request_id
-from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago, one, sums
+from tests.metering.recording import NOW, TOPIC, Recorder, count, folded, minutes_ago, one, sums
 
 SUBSCRIPTION_2 = "01930000-0000-7000-8000-0000000000f3"
 STEPS = [
     "fence",
     "log",
-    "hours",
-    "days",
+    "deltas",
     "subscription days",
-    "breakdowns",
+    "key uses",
     "quotas",
     "side tables",
     "offsets",
@@ -37,13 +36,14 @@ async def recorder(worker_db: Database) -> Recorder:
 
 
 async def assert_reconciled(db: Database) -> None:
-    async with db.begin() as session:
-        found = await compare(
-            session,
-            first=datetime(2026, 9, 1, tzinfo=UTC).date(),
-            last=datetime(2027, 1, 1, tzinfo=UTC).date(),
-        )
-    assert [d for c in found for d in c.differences] == []
+    """Raw rows and rollups agree while deltas are pending, and when they are folded."""
+    first, last = datetime(2026, 9, 1, tzinfo=UTC).date(), datetime(2027, 1, 1, tzinfo=UTC).date()
+    for _ in range(2):
+        async with db.begin() as session:
+            found = await compare(session, first=first, last=last)
+        assert [d for c in found for d in c.differences] == []
+        await folded(db)
+    assert await count(db, "usage_delta") == 0
 
 
 async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, worker_db: Database) -> None:
@@ -233,6 +233,7 @@ async def test_latencies_are_counted_by_bucket_and_reconciled(
 
     await recorder.record(took(1, 0), took(2, 9), took(3, 9))
     await recorder.record(took(3, 9), took(4, 9), took(5, 3_700_000), partition=1)
+    await folded(worker_db)
     for table in ("usage_records_hourly", "usage_records_daily"):
         stored = await one(worker_db, f"SELECT latency_histogram::text FROM {table}")
         assert from_digits(stored[0]) == {0: 1, 9: 3, bucket_of(3_700_000): 1}
@@ -249,6 +250,7 @@ async def test_reconciliation_names_a_row_that_was_tampered_with(
     recorder: Recorder, worker_db: Database
 ) -> None:
     await recorder.record(an_entry(1), an_entry(2, subscription=SUBSCRIPTION_2, org=OTHER_ORG))
+    await folded(worker_db)
     await one(
         worker_db,
         "UPDATE usage_records_hourly SET units = units + 1 WHERE consumer_org = :org RETURNING 1",

@@ -139,11 +139,11 @@ async def _sums(connection: asyncpg.Connection, table: str, when: str) -> Sums:
 
 
 async def _hours(connection: asyncpg.Connection) -> Sums:
-    return await _sums(connection, "usage_records_hourly", "hour_start")
+    return await _sums(connection, "usage_records_hourly_now", "hour_start")
 
 
 async def _days(connection: asyncpg.Connection) -> Sums:
-    return await _sums(connection, "usage_records_daily", "day")
+    return await _sums(connection, "usage_records_daily_now", "day")
 
 
 async def _subscription_days(connection: asyncpg.Connection) -> Sums:

@@ -296,7 +296,8 @@ async def new_run(
         "REDIS_URL": "redis://127.0.0.1:1", "TOKEN_ISSUER": ADDRESS, "JWKS_URL": ADDRESS,
         "METERING_INGEST_TOKEN": INGEST_TOKEN, "METERING_NAMESPACE": NAMESPACE,
         "METERING_GRACE_SECONDS": "0.5", "METERING_ACK_TIMEOUT_SECONDS": "3", "METERING_BATCH_CALLS": "400",
-        "METERING_BATCH_SECONDS": "0.05", "METERING_PUBLISH_SECONDS": "0.2", "INGEST_PORT": str(port),
+        "METERING_BATCH_SECONDS": "0.05", "METERING_PUBLISH_SECONDS": "0.2", "METERING_FOLD_SECONDS": "0.05",
+        "INGEST_PORT": str(port),
     }  # fmt: skip
     async with httpx.AsyncClient(timeout=10) as http:
         sender = Sender(f"http://127.0.0.1:{port}/v1/ingest/kong", http)

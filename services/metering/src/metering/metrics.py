@@ -17,6 +17,7 @@ BATCH_CALLS = Histogram(
     "metering_batch_calls", "Calls in one transaction.", buckets=(1, 10, 100, 500, 2_000, 10_000, 40_000)
 )
 BATCH_SECONDS = Histogram("metering_batch_seconds", "Time of one transaction.")
+FOLDED = Counter("metering_deltas_folded_total", "What batches wrote down, added to the rollups.")
 LAG_RECORDS = Gauge("metering_lag_records", "High watermark less stored offset, over all partitions.")
 WATERMARK_AGE_SECONDS = Gauge(
     "metering_watermark_age_seconds", "How long ago the slowest partition was known to be read to its end."

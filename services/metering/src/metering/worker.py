@@ -13,6 +13,7 @@ from common.kafka.runner import Subscription, consume
 from common.leader import Leader, leadership
 from common.log import get_logger
 from common.outbox.relay import relay
+from common.steps import Passed, unwatched
 from common.worker import Loop, every, main, run_loops
 from metering.clients.gateway_metrics import GatewayMetrics
 from metering.clients.geoip import country_lookup
@@ -26,12 +27,13 @@ from metering.consumers.version import VersionEvent, on_version
 from metering.db import file_positions
 from metering.domain.errors import GatewayUnread
 from metering.domain.lateness import LATEST_ARRIVAL
-from metering.metrics import CUTOFFS_ANSWERED, GATEWAY_READINGS
+from metering.metrics import CUTOFFS_ANSWERED, FOLDED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
 from metering.usecases.drop_old_months import drop_old_months
 from metering.usecases.erase_networks import erase_networks
 from metering.usecases.evaluate_alerts import evaluate_alerts
+from metering.usecases.fold_deltas import MOST, fold_deltas
 from metering.usecases.follow_file import follow_file
 from metering.usecases.judge_completeness import judge_completeness
 from metering.usecases.make_partitions_ahead import make_partitions_ahead
@@ -97,6 +99,17 @@ async def publish_for_show(db: Database, settings: Settings, clock: Clock) -> No
             due = await publish_key_uses(session, now=clock.now())
         async with db.begin() as session:
             due += await publish_statistics(session, wait=wait, now=clock.now())
+
+
+async def fold_pending(db: Database, passed: Passed = unwatched) -> None:
+    """What was pending when this began is in the rollups."""
+    folded = MOST
+    while folded == MOST:
+        async with db.begin() as session:
+            folded = await fold_deltas(session, passed=passed)
+        if folded:
+            passed("fold committed")
+        FOLDED.inc(folded)
 
 
 async def watch(db: Database, settings: Settings, clock: Clock) -> None:
@@ -243,6 +256,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
             "requests": lambda: consume_requests(reading, db=db, clock=clock, stop=stop),
             **publishing_loops(settings, db, clock=clock, stop=stop),
+            "fold": lambda: every(settings.fold_seconds, lambda: fold_pending(db), stop=stop),
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             **root_loops(settings, db, clock=clock, stop=stop),

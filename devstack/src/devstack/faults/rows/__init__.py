@@ -61,6 +61,7 @@ ROWS = (
     Row(20, "kill -9 of Redis, and it comes back empty", gateway.kill_redis, counts=False),
     Row(21, "one subscription is nine tenths of the traffic", content.hot_key),
     Row(22, "the topic gets more partitions", log.raise_partitions, needs_apache=True),
+    Row(23, "kill -9 of who folds deltas into rollups; two of them", counting.kill_folder),
 )
 
 # Each must be found wrong by the row that it is played in.

@@ -1,4 +1,4 @@
-"""Rows 1, 2 and 8: the way of a call from ingest to the totals, with kills at every step of it."""
+"""Rows 1, 2, 8 and 23: the way of a call from ingest to the totals, with kills at every step of it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from devstack.faults.run import Run
 # The steps that the shipped code tells of, in order: services/metering, `passed(...)`.
 INGEST_STEPS = ("connected", "sent", "acknowledged")
 CONSUMER_STEPS = (
-    "gathered", "fence", "log", "hours", "days", "subscription days", "breakdowns", "quotas", "side tables", "offsets",
+    "gathered", "fence", "log", "deltas", "subscription days", "key uses", "quotas", "side tables", "offsets",
     "committed",
 )  # fmt: skip
+FOLD_STEPS = ("folded", "fold committed")
 KILLS_A_RUN = 4
 
 
@@ -39,6 +40,20 @@ async def kill_consumer(run: Run) -> None:
     victim = await run.start("consumer")
     await run.kill_at_work(victim, run.behind, measured="calls acknowledged and not recorded")
     await run.start("consumer")
+
+
+async def kill_folder(run: Run) -> None:
+    """Who adds to the rollups dies before and after its commit, and at random, while a second one does the same."""
+    await run.start("consumer")
+    await run.start("folder")
+    for step in run.random.sample(FOLD_STEPS, len(FOLD_STEPS)):
+        victim = await run.start_to_die("folder", step, nth=run.random.randint(1, 2))
+        await run.death(victim, step, measured="deltas in hand")
+
+    async def pending() -> int:
+        return int(await run.value("SELECT count(*) FROM usage_delta") or 0)
+
+    await run.kill_at_work(await run.start("folder"), pending, measured="deltas pending")
 
 
 async def repeat_and_shift(run: Run) -> None:

@@ -124,7 +124,7 @@ async def _same(run: Run, journal: dict[str, int]) -> None:
     async with run.database() as connection:
         rows = await connection.fetch("SELECT request_id, status FROM api_requests_log")
         sums = await connection.fetchrow(
-            "SELECT (SELECT sum(calls) FROM usage_records_hourly), (SELECT sum(calls) FROM usage_records_daily)"
+            "SELECT (SELECT sum(calls) FROM usage_records_hourly_now), (SELECT sum(calls) FROM usage_records_daily_now)"
         )
     if {row["request_id"]: row["status"] for row in rows} != journal or len(rows) != len(journal):
         run.differ(f"O1: {len(rows)} calls in the request log, {len(journal)} were answered")

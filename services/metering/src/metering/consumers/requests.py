@@ -27,7 +27,7 @@ from metering.db.copies import VersionCache
 from metering.db.positions import Advance
 from metering.domain.batch import Record, read_batch
 from metering.domain.errors import Fenced
-from metering.domain.lateness import month_of
+from metering.domain.lateness import months_of
 from metering.metrics import (
     BATCH_CALLS,
     BATCH_SECONDS,
@@ -190,7 +190,7 @@ class RequestConsumer:
             # A day less than is kept: what is erased is behind us, and this is not committed yet.
             nets_from=self.clock.now() - self.reading.client_net_keep + timedelta(days=1),
         )
-        await self._ensure_months({month_of(call.started_at) for call in batch.calls})
+        await self._ensure_months(months_of(call.started_ms for call in batch.calls))
         try:
             async with self.db.begin() as session:
                 recorded = await record_calls(

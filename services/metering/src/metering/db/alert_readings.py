@@ -63,7 +63,7 @@ async def usage(session: AsyncSession, rule: AlertRule, *, start: datetime) -> U
     """The totals and latencies of the rule's hour or day that begins at `start`."""
     where, values = _own(rule)
     by_day = rule.period is AlertPeriod.DAY
-    table, time = ("usage_records_daily", "day") if by_day else ("usage_records_hourly", "hour_start")
+    table, time = ("usage_records_daily_now", "day") if by_day else ("usage_records_hourly_now", "hour_start")
     query = text(f"SELECT {USAGE_SUMS} FROM {table} WHERE {where} AND {time} = :start")
     found = await session.execute(query, values | {"start": start.date() if by_day else start})
     return to_usage(found.mappings().one())
@@ -72,10 +72,14 @@ async def usage(session: AsyncSession, rule: AlertRule, *, start: datetime) -> U
 async def last_hour_with_calls(session: AsyncSession, rule: AlertRule, *, since: datetime) -> datetime | None:
     """The start of the latest hour, from `since` on, in which there was a call."""
     where, values = _own(rule)
-    query = text(
-        f"SELECT hour_start FROM usage_records_hourly WHERE {where} AND hour_start >= :since"
-        " ORDER BY hour_start DESC LIMIT 1"
+    latest = " UNION ALL ".join(
+        f"(SELECT hour_start FROM {table} WHERE {where} AND hour_start >= :since ORDER BY hour_start DESC LIMIT 1)"
+        for table in (
+            "usage_records_hourly",
+            "usage_delta",
+        )  # each by itself, or the index could not end the search
     )
+    query = text(f"SELECT max(hour_start) FROM ({latest}) AS latest")
     found: datetime | None = await session.scalar(query, values | {"since": since})
     return found
 

@@ -29,7 +29,7 @@ _MEASURE = """
         SELECT api_id,
             sum(calls) FILTER (WHERE source <> 'upstream' AND status <> ALL(:unreachable)) AS refused,
             sum(calls) FILTER (WHERE status >= 500 AND (source = 'upstream' OR status = ANY(:unreachable))) AS failed
-        FROM usage_errors_daily WHERE day >= :start_0 AND day < :end_0 AND {live} GROUP BY api_id)
+        FROM usage_errors_daily_now WHERE day >= :start_0 AND day < :end_0 AND {live} GROUP BY api_id)
     SELECT used.*, coalesce(refused, 0)::bigint AS refused, coalesce(failed, 0)::bigint AS failed
     FROM used LEFT JOIN failed USING (api_id)"""
 _PUT = text("""

@@ -76,7 +76,7 @@ _JUDGE = text("""
     SELECT :id, h.api_id, h.subscription_id,
         coalesce(min(h.provider_org::text),
             (SELECT min(s.provider_org::text) FROM subscription s WHERE s.api_id = h.api_id),
-            (SELECT min(u.provider_org::text) FROM usage_records_daily u WHERE u.api_id = h.api_id))::uuid,
+            (SELECT min(u.provider_org::text) FROM usage_records_daily_now u WHERE u.api_id = h.api_id))::uuid,
         sum(h.counted)::bigint, sum(h.metered)::bigint, sum(h.before)::bigint, sum(h.after)::bigint
     FROM heap h GROUP BY h.api_id, h.subscription_id""")
 _JUDGED = text("""

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.domain.batch import Late
-from metering.domain.entry import Entry
+from metering.domain.entry import StoredEntry
 
 _INSERT = text("""
     INSERT INTO quarantined_request (started_at_ms, request_id, received_at, reason, entry)
@@ -34,6 +34,6 @@ async def keep(session: AsyncSession, items: Sequence[Late]) -> None:
     )  # fmt: skip
 
 
-def _kept(entry: Entry) -> str:
+def _kept(entry: StoredEntry) -> str:
     # Nothing takes a client's network out of here in time, so it never comes in.
-    return msgspec.json.encode(msgspec.structs.replace(entry, client_ip=None, client_net=None)).decode()
+    return msgspec.json.encode(msgspec.structs.replace(entry, client_net=None)).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -15,25 +15,31 @@ from metering.db.arrays import cast, literal
 from metering.domain.rollup import Counter, QuotaUse
 
 _COUNTERS = f"{cast('orgs', 'uuid')}, {cast('apis', 'uuid')}, {cast('months', 'date')}"
+# Of counters as they stand: those where there may be something to say. Below the warning, and never told of another
+# state, there is nothing; so it is for nearly all that a batch touches.
+_STANDINGS = """
+    SELECT s.subscription_id, consumer_org, api_id, c.month, c.units AS used, s.quota, q.version AS announced_version,
+        q.quota AS announced_quota, q.state AS announced_state
+    FROM {counters} AS c (consumer_org, api_id, month, units)
+        JOIN subscription AS s USING (consumer_org, api_id)
+        LEFT JOIN quota_state AS q ON q.subscription_id = s.subscription_id AND q.month = c.month
+    WHERE s.status NOT IN ('canceled', 'rejected') AND (c.units >= s.quota * 0.9 OR q.state <> 'ok')
+    ORDER BY s.subscription_id, c.month"""
 _ADD = text(f"""
-    INSERT INTO quota_usage AS t (consumer_org, api_id, month, provider_org, units)
-    SELECT * FROM unnest({_COUNTERS}, {cast("providers", "uuid")}, {cast("units", "bigint")})
-    ON CONFLICT (consumer_org, api_id, month) DO UPDATE SET units = t.units + excluded.units
-    RETURNING consumer_org, api_id, month, units""")
+    WITH raised AS (
+        INSERT INTO quota_usage AS t (consumer_org, api_id, month, provider_org, units)
+        SELECT * FROM unnest({_COUNTERS}, {cast("providers", "uuid")}, {cast("units", "bigint")})
+        ON CONFLICT (consumer_org, api_id, month) DO UPDATE SET units = t.units + excluded.units
+        RETURNING consumer_org, api_id, month, units)
+    {_STANDINGS.format(counters="raised")}""")
+_STANDING = text(_STANDINGS.format(
+    counters="(VALUES (CAST(:org AS uuid), CAST(:api AS uuid), CAST(:month AS date), CAST(:units AS bigint)))"
+))  # fmt: skip
 _TOUCH = text("""
     INSERT INTO quota_usage (consumer_org, api_id, month, provider_org, units)
     VALUES (:org, :api, :month, :provider, 0) ON CONFLICT DO NOTHING""")
 _LOCK = text("""
     SELECT units FROM quota_usage WHERE consumer_org = :org AND api_id = :api AND month = :month FOR UPDATE""")
-_STANDINGS = text(f"""
-    SELECT s.subscription_id, consumer_org, api_id, c.month, c.units AS used, s.quota, q.version AS announced_version,
-        q.quota AS announced_quota, q.state AS announced_state
-    FROM unnest({_COUNTERS}, {cast("units", "bigint")})
-            AS c (consumer_org, api_id, month, units)
-        JOIN subscription AS s USING (consumer_org, api_id)
-        LEFT JOIN quota_state AS q ON q.subscription_id = s.subscription_id AND q.month = c.month
-    WHERE s.status NOT IN ('canceled', 'rejected') AND (s.quota IS NOT NULL OR q.subscription_id IS NOT NULL)
-    ORDER BY s.subscription_id, c.month""")
 _PUT = text("""
     INSERT INTO quota_state (subscription_id, month, version, quota, used, state)
     VALUES (:subscription_id, :month, :version, :quota, :used, :state)
@@ -84,26 +90,22 @@ class Standing:
         return Counter(str(self.consumer_org), str(self.api_id), self.month)
 
 
-async def add(session: AsyncSession, uses: Mapping[Counter, QuotaUse]) -> dict[Counter, int]:
-    """Raise the counters, in one order of locks; their values as they now stand, held until the commit."""
+async def add(session: AsyncSession, uses: Mapping[Counter, QuotaUse]) -> list[Standing]:
+    """Raise the counters, in one order of locks, which are held until the commit. Of the living subscriptions that
+    share them, those come back that are at their warning or beyond, or were told of another state than ok.
+    """
     if not uses:
-        return {}
+        return []
     keys = sorted(uses)
     rows = await session.execute(
         _ADD,
         {
-            **_names(keys),
-            "providers": literal(uses[k].provider_org for k in keys), "units": literal(uses[k].units for k in keys),
+            "orgs": literal(k.consumer_org for k in keys), "apis": literal(k.api_id for k in keys),
+            "months": literal(k.month for k in keys), "providers": literal(uses[k].provider_org for k in keys),
+            "units": literal(uses[k].units for k in keys),
         },
     )  # fmt: skip
-    return {Counter(str(r.consumer_org), str(r.api_id), r.month): r.units for r in rows}
-
-
-def _names(keys: Sequence[Counter]) -> dict[str, str]:
-    return {
-        "orgs": literal(k.consumer_org for k in keys), "apis": literal(k.api_id for k in keys),
-        "months": literal(k.month for k in keys),
-    }  # fmt: skip
+    return [Standing(**row) for row in rows.mappings()]
 
 
 async def lock(session: AsyncSession, counter: Counter, *, provider_org: UUID) -> int:
@@ -113,16 +115,10 @@ async def lock(session: AsyncSession, counter: Counter, *, provider_org: UUID) -
     return int(await session.scalar(_LOCK, key) or 0)
 
 
-async def standings(session: AsyncSession, counters: Mapping[Counter, int]) -> list[Standing]:
-    """Of the living subscriptions that share `counters`, those that have a quota or were told of one."""
-    if not counters:
-        return []
-    keys = sorted(counters)
-    rows = await session.execute(
-        _STANDINGS,
-        {**_names(keys), "units": literal(counters[k] for k in keys)},
-    )
-    return [Standing(**row) for row in rows.mappings()]
+async def standings(session: AsyncSession, counter: Counter, *, units: int) -> list[Standing]:
+    """The subscriptions of a counter that stands at `units`, as after `add`."""
+    key = {"org": counter.consumer_org, "api": counter.api_id, "month": counter.month, "units": units}
+    return [Standing(**row) for row in (await session.execute(_STANDING, key)).mappings()]
 
 
 async def put_state(session: AsyncSession, row: QuotaRow) -> None:

@@ -54,6 +54,10 @@ class _Rollup:
     only: str
     totals: tuple[str, ...] = TOTALS
     latencies: bool = True
+    source: str = ""  # what is read: the table with what is not folded into it yet
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", self.source or f"{self.table}_now")
 
 
 _ROLLUPS = (
@@ -72,6 +76,7 @@ _ROLLUPS = (
         ("subscription_id", "plan_version_id"),
         _LIVE,
         latencies=False,
+        source="subscription_day",
     ),
     _Rollup(
         "usage_subscription_hourly",
@@ -113,13 +118,16 @@ _BOUNDS = text("""
     WITH oldest AS (
         SELECT min(to_date(right(c.relname, 7), 'YYYY_MM')) AS month FROM pg_inherits i
         JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'public.api_requests_log'::regclass)
-    SELECT greatest(o.month, least(r.first, h.first, d.first)) AS first, greatest(r.last, h.last, d.last) + 1 AS last
+    SELECT greatest(o.month, least(r.first, h.first, d.first, p.first)) AS first,
+        greatest(r.last, h.last, d.last, p.last) + 1 AS last
     FROM oldest o,
         (SELECT (min(started_at) AT TIME ZONE 'UTC')::date AS first, (max(started_at) AT TIME ZONE 'UTC')::date AS last
          FROM api_requests_log) AS r,
         (SELECT (min(hour_start) AT TIME ZONE 'UTC')::date AS first, (max(hour_start) AT TIME ZONE 'UTC')::date AS last
          FROM usage_records_hourly) AS h,
-        (SELECT min(day) AS first, max(day) AS last FROM usage_records_daily) AS d""")
+        (SELECT min(day) AS first, max(day) AS last FROM usage_records_daily) AS d,
+        (SELECT (min(hour_start) AT TIME ZONE 'UTC')::date AS first, (max(hour_start) AT TIME ZONE 'UTC')::date AS last
+         FROM usage_delta) AS p""")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering nightly reconciliation'))")
 _NIGHT = text("""
     SELECT day, first, last, started_at, finished_at, compared, differing, found FROM reconciliation_run
@@ -160,7 +168,7 @@ def _statement(rollup: _Rollup) -> str:
     return (
         f"WITH heap AS (SELECT true AS is_raw, {rollup.bucket} AS bucket, {keys}, {raw} FROM api_requests_log"
         f" WHERE started_at >= :start AND started_at < :end AND {rollup.only}"
-        f" UNION ALL SELECT false, {rollup.time}, {keys}, {stored} FROM {rollup.table}"
+        f" UNION ALL SELECT false, {rollup.time}, {keys}, {stored} FROM {rollup.source}"
         f" WHERE {rollup.time} >= :low AND {rollup.time} < :high),"
         f" compared AS (SELECT bucket, {keys}, {sums} FROM heap GROUP BY bucket, {keys})"
         f" SELECT *, {differs} AS differs, count(*) OVER () AS compared FROM compared"

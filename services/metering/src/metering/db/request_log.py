@@ -9,16 +9,17 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.copying import copy_packed, driver_connection
+from metering.db.tables import api_requests_log
 from metering.domain.call import Call
+from metering.domain.pack import CALL_COLUMNS, pack_calls
 from metering.domain.usage import CallFilters, Filters
 from metering.domain.windows import floor_day, floor_hour
 
-_COLUMNS = Call.__struct_fields__
-_NAMES = ", ".join(_COLUMNS)
+_NAMES = ", ".join(api_requests_log.c.keys())
 # A temporary table has no row-level security and no index: COPY runs at full speed. It lives as long as the
 # connection and is empty at every commit.
 _STAGING = """
@@ -26,8 +27,8 @@ _STAGING = """
 _INSERT = f"""
     INSERT INTO api_requests_log ({_NAMES}) SELECT {_NAMES} FROM staged_call
     WHERE started_at >= (SELECT rows_from FROM request_log_reach) ORDER BY started_at, request_id
-    ON CONFLICT (started_at, request_id) DO NOTHING RETURNING started_at, request_id"""
-
+    ON CONFLICT (started_at, request_id) DO NOTHING
+    RETURNING (extract(epoch FROM started_at) * 1000)::bigint AS started_ms, request_id"""
 
 _ERASE_FROM = text("""
     SELECT coalesce(greatest(nets_from,
@@ -75,7 +76,7 @@ async def ensure_partitions(session: AsyncSession, months: Iterable[date]) -> No
         await session.execute(text("SELECT ensure_request_log_partition(:month)"), {"month": month})
 
 
-async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bool) -> list[Call]:
+async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bool) -> Sequence[Call]:
     """The calls of which no row existed are in the log; they are returned, each once.
 
     A call of a dropped month is taken for a repeat: nothing could tell it from one any more.
@@ -86,40 +87,31 @@ async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bo
     driver's connection as the first act would survive the rollback.
     """
     if not calls:
-        return []
-    driver = await _driver_connection(session)
-    if unseen and await _copied(driver, calls):
-        return list(calls)
+        return ()
+    driver, packed = await driver_connection(session), pack_calls(calls)
+    if unseen and await _copied(driver, packed):
+        return calls
     await session.execute(text(_STAGING))
-    await driver.copy_records_to_table(
-        "staged_call", records=map(msgspec.structs.astuple, calls), columns=_COLUMNS, schema_name="pg_temp"
-    )
+    await copy_packed(driver, "staged_call", CALL_COLUMNS, packed)
     inserted = await driver.fetch(_INSERT)
-    by_key = {(call.started_at, call.request_id): call for call in calls}
-    return [by_key[row["started_at"], row["request_id"]] for row in inserted]
+    by_key = {(call.started_ms, call.request_id): call for call in calls}
+    return [by_key[row["started_ms"], row["request_id"]] for row in inserted]
 
 
-async def _copied(driver: asyncpg.Connection, calls: Sequence[Call]) -> bool:
-    """All of `calls` are in the log; or none, when one was already there, comes twice, or is of a dropped month."""
+async def _copied(driver: asyncpg.Connection, packed: bytes) -> bool:
+    """All the calls are in the log; or none, when one was already there, comes twice, or is of a dropped month."""
     try:
         async with driver.transaction():  # a savepoint in the batch's own
-            await driver.copy_records_to_table(
-                "api_requests_log", records=map(msgspec.structs.astuple, calls), columns=_COLUMNS
-            )
+            await copy_packed(driver, "api_requests_log", CALL_COLUMNS, packed)
     except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError):  # the latter: no partition takes it
         return False
     return True
 
 
-async def _driver_connection(session: AsyncSession) -> asyncpg.Connection:
-    raw = await (await session.connection()).get_raw_connection()
-    return raw.driver_connection
-
-
 # A page of all subscriptions is made of a page of each: the index is by subscription, and the rollups know which.
 _PAGE = """
     WITH called AS (
-        SELECT DISTINCT subscription_id FROM usage_records_daily
+        SELECT DISTINCT subscription_id FROM usage_records_daily_now
         WHERE day >= :first_day AND day < :last_day AND {dimensions})
     SELECT {names} FROM (
         SELECT page.* FROM called AS c CROSS JOIN LATERAL (
@@ -168,7 +160,7 @@ def _days(start: datetime, end: datetime) -> dict[str, date]:
 
 
 _CALLED = """
-    SELECT DISTINCT subscription_id FROM usage_records_daily
+    SELECT DISTINCT subscription_id FROM usage_records_daily_now
     WHERE day >= :first_day AND day < :last_day AND {dimensions} ORDER BY subscription_id"""
 
 

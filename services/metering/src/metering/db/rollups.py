@@ -1,84 +1,21 @@
-"""Hourly and daily usage, and the days that billing reads: one statement per batch and table; PostgreSQL adds."""
+"""The days that billing reads: one statement per batch, PostgreSQL adds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from operator import attrgetter
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.arrays import cast, literal
-from metering.db.totals import HISTOGRAM, to_totals
-from metering.domain.latency import to_digits
-from metering.domain.rollup import (
-    TOTALS,
-    Bucket,
-    BucketKey,
-    CountryKey,
-    Daily,
-    ErrorDay,
-    ErrorKey,
-    Hourly,
-    SubscriptionDay,
-    SubscriptionDayKey,
-    SubscriptionKey,
-    Totals,
-)
+from metering.db.totals import to_totals
+from metering.domain.rollup import TOTALS, SubscriptionDay, SubscriptionDayKey, Totals
 
-_PARTIES = ("consumer_org", "provider_org")
-_COUNTRY = "country"  # the one text among the dimensions, bound as a list: who knows what is written in it
 _numbers = attrgetter(*TOTALS)
-
-
-def _add(
-    table: str, *, time: str, time_type: str, dimensions: tuple[str, ...] = BucketKey._fields
-) -> TextClause:
-    types = {time: time_type, "is_test": "boolean", HISTOGRAM: "numeric"} | dict.fromkeys(TOTALS, "bigint")
-    columns = (time, *dimensions, *_PARTIES, *TOTALS, HISTOGRAM)
-    arrays = ", ".join(
-        f"CAST(:{name} AS text[])" if name == _COUNTRY else cast(name, types.get(name, "uuid"))
-        for name in columns
-    )
-    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in (*TOTALS, HISTOGRAM))
-    return text(
-        f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
-        f" ON CONFLICT ({', '.join((time, *dimensions))}) DO UPDATE SET {sums}"
-    )
-
-
-_ADD_HOURS = _add("usage_records_hourly", time="hour_start", time_type="timestamptz")
-_ADD_DAYS = _add("usage_records_daily", time="day", time_type="date")
-_ADD_SUBSCRIPTION_HOURS = _add(
-    "usage_subscription_hourly",
-    time="hour_start",
-    time_type="timestamptz",
-    dimensions=SubscriptionKey._fields,
-)
-_ADD_COUNTRIES = _add("usage_country_daily", time="day", time_type="date", dimensions=CountryKey._fields)
-
-_ERROR_TYPES = {
-    "day": "date", "is_test": "boolean", "status": "smallint", "source": "text", "calls": "bigint",
-    "last_at": "timestamptz", "example": "text",
-}  # fmt: skip
-_ERROR_KEYS = ("day", *ErrorKey._fields)
-_ERROR_VALUES = (*_PARTIES, "calls", "last_at", "example")
-_EXAMPLES_KEPT = 5
-_ADD_ERRORS = text(
-    f"INSERT INTO usage_errors_daily AS t ({', '.join((*_ERROR_KEYS, *_ERROR_VALUES[:-1]))}, examples)"
-    f" SELECT {', '.join((*_ERROR_KEYS, *_ERROR_VALUES[:-1]))}, ARRAY[example] FROM unnest("
-    + ", ".join(
-        f"CAST(:{name} AS {_ERROR_TYPES.get(name, 'uuid')}[])" for name in (*_ERROR_KEYS, *_ERROR_VALUES)
-    )
-    + f") AS r ({', '.join((*_ERROR_KEYS, *_ERROR_VALUES))}) ON CONFLICT ({', '.join(_ERROR_KEYS)}) DO UPDATE SET"
-    " calls = t.calls + excluded.calls, last_at = greatest(t.last_at, excluded.last_at),"
-    f" examples = (excluded.examples || t.examples)[1:{_EXAMPLES_KEPT}]"
-)
-
 _DAY_COLUMNS = (
     "subscription_id",
     "plan_version_id",
@@ -96,62 +33,6 @@ _ADD_SUBSCRIPTION_DAYS = text(
     + ", ".join(f"{name} = subscription_day.{name} + excluded.{name}" for name in TOTALS)
     + ", version = subscription_day.version + 1"
 )
-
-
-async def add_hours(session: AsyncSession, hours: Hourly) -> None:
-    """Add the counts to the hours' rows, sorted by key so that all writers lock in one order."""
-    await _add_buckets(session, _ADD_HOURS, "hour_start", hours)
-
-
-async def add_days(session: AsyncSession, days: Daily) -> None:
-    """Add the counts to the days' rows, in the same order of locks."""
-    await _add_buckets(session, _ADD_DAYS, "day", days)
-
-
-async def add_subscription_hours(
-    session: AsyncSession, hours: Mapping[tuple[datetime, SubscriptionKey], Bucket]
-) -> None:
-    """Add the counts to the subscriptions' hours, in one order of locks."""
-    await _add_buckets(session, _ADD_SUBSCRIPTION_HOURS, "hour_start", hours)
-
-
-async def add_countries(session: AsyncSession, days: Mapping[tuple[date, CountryKey], Bucket]) -> None:
-    """Add the counts to the countries' days, in one order of locks."""
-    await _add_buckets(session, _ADD_COUNTRIES, "day", days)
-
-
-async def add_errors(session: AsyncSession, days: Mapping[tuple[date, ErrorKey], ErrorDay]) -> None:
-    """Add the counts to the errors' days; the newest call of each is the first of its few examples."""
-    if not days:
-        return
-    rows = sorted(days.items(), key=lambda item: (item[0][0], item[0][1].order))
-    parameters: dict[str, list[Any]] = {"day": [day for (day, _), _ in rows]}
-    for position, name in enumerate(ErrorKey._fields):
-        parameters[name] = [key[position] for (_, key), _ in rows]
-    for name in _ERROR_VALUES:
-        parameters[name] = [getattr(error, name) for _, error in rows]
-    await session.execute(_ADD_ERRORS, parameters)
-
-
-async def _add_buckets(
-    session: AsyncSession, statement: TextClause, time: str, buckets: Mapping[tuple[Any, Any], Bucket]
-) -> None:
-    if not buckets:
-        return
-    ordered = sorted(buckets.items(), key=lambda item: (item[0][0], item[0][1].order))
-    rows = [
-        (
-            moment, *key, bucket.consumer_org, bucket.provider_org, *_numbers(bucket.totals),
-            to_digits(bucket.latencies),
-        )
-        for (moment, key), bucket in ordered
-    ]  # fmt: skip
-    names = (time, *ordered[0][0][1]._fields, *_PARTIES, *TOTALS, HISTOGRAM)
-    parameters = {
-        name: list(column) if name == _COUNTRY else literal(column)
-        for name, column in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    await session.execute(statement, parameters)
 
 
 async def add_subscription_days(

@@ -19,7 +19,7 @@ _DUE = text("""
     WITH hours AS (
         SELECT subscription_id, plan_version_id, hour_start, min(consumer_org::text)::uuid AS consumer_org,
             min(provider_org::text)::uuid AS provider_org, sum(calls) AS calls
-        FROM usage_records_hourly WHERE hour_start >= :start AND hour_start < :end AND NOT is_test
+        FROM usage_records_hourly_now WHERE hour_start >= :start AND hour_start < :end AND NOT is_test
             AND subscription_id IS NOT NULL AND plan_version_id IS NOT NULL
             AND (CAST(:subscription_id AS uuid) IS NULL
                 OR (subscription_id, plan_version_id) = (:subscription_id, CAST(:plan_version_id AS uuid)))

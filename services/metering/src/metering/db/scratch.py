@@ -16,9 +16,11 @@ from sqlalchemy import Uuid, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.tables import api_requests_log
+from metering.db.totals import HISTOGRAM
+from metering.domain.attribution import PARTY_COLUMNS, parties
 from metering.domain.call import Call
 from metering.domain.lateness import start_of
-from metering.domain.rollup import BucketKey, CountryKey, ErrorKey, SubscriptionKey
+from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
 
 _MOST_NAMED = 1_000
 _READ_AT_ONCE = 20_000
@@ -26,12 +28,18 @@ _READ_AT_ONCE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class _Rebuilt:
-    """A table, its time, its key, and which of its rows say anything (a counter may be made at zero)."""
+    """A table, its time, its key, what else is compared, and which of its rows say anything (a counter may be made at
+    zero). How often a row was written and published is no matter of the calls; which of them are examples, of batches.
+    """
 
     name: str
     time: str
     keys: tuple[str, ...]
+    sums: tuple[str, ...] = (*TOTALS, HISTOGRAM)
+    same: tuple[str, ...] = ("consumer_org", "provider_org")
+    latest: tuple[str, ...] = ()
     only: str = "true"
+    folded: bool = True
 
 
 _TABLES = (
@@ -39,18 +47,27 @@ _TABLES = (
     _Rebuilt("usage_records_daily", "day", ("day", *BucketKey._fields)),
     _Rebuilt("usage_subscription_hourly", "hour_start", ("hour_start", *SubscriptionKey._fields)),
     _Rebuilt("usage_country_daily", "day", ("day", *CountryKey._fields)),
-    _Rebuilt("usage_errors_daily", "day", ("day", *ErrorKey._fields)),
-    _Rebuilt("subscription_day", "day", ("subscription_id", "plan_version_id", "day")),
-    _Rebuilt("quota_usage", "month", ("consumer_org", "api_id", "month"), "units <> 0"),
-)
-# How often a row was written and published is no matter of the calls; which of them are examples, of the batches.
-_ASIDE = "ARRAY['id', 'version', 'published_version', 'examples']"
+    _Rebuilt("usage_errors_daily", "day", ("day", *ErrorKey._fields), sums=("calls",), latest=("last_at",)),
+    _Rebuilt(
+        "subscription_day", "day", ("subscription_id", "plan_version_id", "day"), sums=TOTALS,
+        same=("consumer_org", "provider_org", "api_id"), folded=False,
+    ),
+    _Rebuilt(
+        "quota_usage", "month", ("consumer_org", "api_id", "month"), sums=("units",), same=("provider_org",),
+        only="units <> 0", folded=False,
+    ),
+)  # fmt: skip
+_MADE = ("usage_delta", *(table.name for table in _TABLES))
 _COLUMNS = ", ".join(
     f"{name}::text" if isinstance(api_requests_log.c[name].type, Uuid) else name
-    for name in Call.__struct_fields__
+    for name in (
+        *PARTY_COLUMNS,
+        *(field for field in Call.__struct_fields__ if field not in ("started_ms", "who")),
+    )
 )
 _READ = text(
-    f"SELECT {_COLUMNS} FROM public.api_requests_log WHERE started_at >= :start AND started_at < :end"
+    f"SELECT (extract(epoch FROM started_at) * 1000)::bigint AS started_ms, {_COLUMNS} FROM public.api_requests_log"
+    " WHERE started_at >= :start AND started_at < :end"
 )
 _COUNT = text("SELECT count(*) FROM public.api_requests_log WHERE started_at >= :start AND started_at < :end")
 _ARE_SCRATCH = text("""
@@ -79,13 +96,11 @@ class TableProof:
 
 async def begin(session: AsyncSession) -> None:
     """The scratch tables are there, empty, and nothing else can be written in this transaction any more."""
-    for table in _TABLES:
+    for name in _MADE:
         await session.execute(
-            text(
-                f"CREATE TEMPORARY TABLE {table.name} (LIKE public.{table.name} INCLUDING ALL) ON COMMIT DROP"
-            )
+            text(f"CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL) ON COMMIT DROP")
         )
-    if not await session.scalar(_ARE_SCRATCH, {"names": [table.name for table in _TABLES]}):
+    if not await session.scalar(_ARE_SCRATCH, {"names": list(_MADE)}):
         raise RuntimeError("this role's search_path puts another schema before the temporary one")
     # A statement that this connection prepared before would still mean the real table.
     await session.execute(text("DISCARD PLANS"))
@@ -103,7 +118,7 @@ async def read_calls(session: AsyncSession, *, first: date, last: date) -> Async
     bounds: dict[str, datetime] = {"start": start_of(first), "end": start_of(last)}
     rows = await session.stream(_READ, bounds, execution_options={"yield_per": _READ_AT_ONCE})
     async for part in rows.partitions():
-        yield [Call(*row) for row in part]
+        yield [Call(row[0], row[9], parties(tuple(row[1:9])), *row[10:]) for row in part]
 
 
 async def prove(session: AsyncSession, *, first: date, last: date) -> list[TableProof]:
@@ -120,9 +135,14 @@ async def prove(session: AsyncSession, *, first: date, last: date) -> list[Table
 
 
 def _rows(table: _Rebuilt, schema: str) -> str:
+    # A rollup as it is stored may have rows that are not folded yet: they are summed on both sides.
+    source = f"{schema}.{table.name}" + ("_now" if table.folded and schema == "public" else "")
+    group = ", ".join((*table.keys, *table.same))
+    measures = [f"sum({name}) AS {name}" for name in table.sums]
+    measures += [f"max({name}) AS {name}" for name in table.latest]
     return (
-        f"SELECT to_jsonb(t) - {_ASIDE} AS row FROM {schema}.{table.name} AS t"
-        f" WHERE {table.time} >= :low AND {table.time} < :high AND {table.only}"
+        f"SELECT to_jsonb(t) AS row FROM (SELECT {group}, {', '.join(measures)} FROM {source}"
+        f" WHERE {table.time} >= :low AND {table.time} < :high AND {table.only} GROUP BY {group}) AS t"
     )
 
 

@@ -88,10 +88,10 @@ api_requests_log = Table(
 )  # fmt: skip
 
 
+# A rollup has no key of its own beside its bucket: every index of these tables is paid for by each fold.
 def _rollup(name: str, time: Column[object]) -> Table:
     return Table(
         name, metadata,
-        Column("id", BigInteger, Identity(always=True), primary_key=True),
         time,
         *(Column(d, Boolean, nullable=False) if d == "is_test" else Column(d, Uuid, nullable=d != "api_id")
           for d in _DIMENSIONS),
@@ -111,7 +111,6 @@ usage_records_daily = _rollup("usage_records_daily", Column("day", Date, nullabl
 def _breakdown(name: str, time: Column[object], *more: str) -> Table:
     return Table(
         name, metadata,
-        Column("id", BigInteger, Identity(always=True), primary_key=True),
         time,
         Column("api_id", Uuid, nullable=False),
         Column("subscription_id", Uuid),
@@ -137,7 +136,6 @@ usage_subscription_hourly = _breakdown(
 usage_country_daily = _breakdown("usage_country_daily", Column("day", Date, nullable=False), "country")
 usage_errors_daily = Table(
     "usage_errors_daily", metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("day", Date, nullable=False),
     Column("api_id", Uuid, nullable=False),
     *(Column(column, Uuid) for column in ("subscription_id", "key_id", "endpoint_id", "version_id")),
@@ -154,6 +152,23 @@ usage_errors_daily = Table(
         name="uq_usage_errors_daily_bucket", postgresql_nulls_not_distinct=True,
     ),
     *(Index(f"ix_usage_errors_daily_{party}", party, "day") for party in _PARTIES),
+)  # fmt: skip
+
+# What batches add to the five tables above, until it is folded into them. Written and emptied, never looked up.
+usage_delta = Table(
+    "usage_delta", metadata,
+    Column("hour_start", _INSTANT, nullable=False),
+    *(Column(name, Uuid, nullable=name != "api_id") for name in _DIMENSIONS[:-1]),
+    Column("is_test", Boolean, nullable=False),
+    Column("consumer_org", Uuid),
+    Column("provider_org", Uuid, nullable=False),
+    Column("country", Text),
+    Column("status", SmallInteger),  # this and the next three of errors alone
+    Column("source", Text),
+    Column("last_at", _INSTANT),
+    Column("example", Text),
+    *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+    Column("latency_histogram", Numeric, nullable=False),
 )  # fmt: skip
 
 # What billing reads: live keys only. `version` rises with every batch that touches the row; the row is due for

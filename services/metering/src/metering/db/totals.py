@@ -38,7 +38,11 @@ _BUCKET = f"width_bucket(latency_ms, '{{{','.join(map(str, LOWER_MS[1:]))}}}'::i
 RAW_HISTOGRAM = f"('1e' || 12 * {_BUCKET})::numeric AS {HISTOGRAM}"
 USAGE_SUMS = f"{SUMS}, coalesce(sum({HISTOGRAM}), 0)::text AS {HISTOGRAM}"
 
-_TABLE = {Grain.RAW: "api_requests_log", Grain.HOUR: "usage_records_hourly", Grain.DAY: "usage_records_daily"}
+_TABLE = {
+    Grain.RAW: "api_requests_log",
+    Grain.HOUR: "usage_records_hourly_now",
+    Grain.DAY: "usage_records_daily_now",
+}
 _TIME = {Grain.RAW: "started_at", Grain.HOUR: "hour_start", Grain.DAY: "day"}
 
 

@@ -39,13 +39,29 @@ _NAMES = {
     Dimension.VERSION: "LEFT JOIN (SELECT version_id, name FROM api_version) AS v USING (version_id)",
 }
 _NAMED = {Dimension.ENDPOINT: ("method", "path"), Dimension.VERSION: ("name",)}
+# Examples are wanted of the few most frequent alone: their rows' newest ones, the newest row's first.
 _ERRORS = """
-    SELECT api_id, endpoint_id, status, source, sum(calls)::bigint AS calls, max(last_at) AS last_at
-    FROM usage_errors_daily WHERE day >= :first AND day < :last AND {where} GROUP BY 1, 2, 3, 4"""
-_EXAMPLES = """
-    SELECT DISTINCT ON (api_id, endpoint_id, status, source) api_id, endpoint_id, status, source, examples
-    FROM usage_errors_daily WHERE day >= :first AND day < :last AND {where}
-    ORDER BY api_id, endpoint_id, status, source, last_at DESC"""
+    WITH met AS MATERIALIZED (
+        SELECT api_id, endpoint_id, status, source, calls, last_at, examples FROM usage_errors_daily_now
+        WHERE day >= :first AND day < :last AND {where}),
+    most AS (
+        SELECT api_id, endpoint_id, status, source, sum(calls)::bigint AS calls, max(last_at) AS last_at FROM met
+        GROUP BY 1, 2, 3, 4 ORDER BY calls DESC, api_id, endpoint_id, status, source LIMIT :limit),
+    newest AS (
+        SELECT m.*, row_number() OVER (
+            PARTITION BY m.api_id, m.endpoint_id, m.status, m.source ORDER BY m.last_at DESC) AS place
+        FROM met AS m JOIN most AS t USING (api_id, status, source)
+        WHERE m.endpoint_id IS NOT DISTINCT FROM t.endpoint_id)
+    SELECT t.*, e.method, e.path, x.examples FROM most AS t
+        JOIN (SELECT api_id, endpoint_id, status, source,
+                (array_agg(example ORDER BY last_at DESC, number))[1:{examples}] AS examples
+            FROM newest, unnest(examples) WITH ORDINALITY AS u (example, number) WHERE place <= {examples}
+            GROUP BY 1, 2, 3, 4) AS x
+            ON (x.api_id, x.status, x.source) = (t.api_id, t.status, t.source)
+                AND x.endpoint_id IS NOT DISTINCT FROM t.endpoint_id
+        LEFT JOIN endpoint AS e ON e.endpoint_id = t.endpoint_id
+    ORDER BY calls DESC, t.api_id, t.endpoint_id, t.status, t.source"""
+_EXAMPLES = 5
 
 
 async def _windows(session: AsyncSession, start: datetime, end: datetime) -> list[Window]:
@@ -81,11 +97,11 @@ async def series(
     if granularity is Granularity.MINUTE:
         table, time, columns = "api_requests_log", "started_at", f"{RAW_COLUMNS}, {RAW_HISTOGRAM}"
     elif granularity is not Granularity.HOUR and zone is UTC:
-        table, time, kind = "usage_records_daily", "day", "date"
+        table, time, kind = "usage_records_daily_now", "day", "date"
         bounds = {"starts": [s.date() for s in starts], "start": starts[0].date(), "end": starts[-1].date()}
     else:
         whole = filters.of_whole_subscriptions
-        table, time = ("usage_subscription_hourly" if whole else "usage_records_hourly"), "hour_start"
+        table, time = ("usage_subscription_hourly_now" if whole else "usage_records_hourly_now"), "hour_start"
     where = " AND ".join((f"{time} >= :start", f"{time} < :end", *filters.conditions()))
     query = text(
         f"SELECT bucket, {USAGE_SUMS} FROM (SELECT width_bucket({time}, CAST(:starts AS {kind}[])) AS bucket, {columns}"
@@ -105,7 +121,7 @@ async def breakdown(
     columns = _BY[by]
     if by is Dimension.COUNTRY:
         where = " AND ".join(("day >= :first", "day < :last", *filters.conditions()))
-        rows = f"SELECT country, {ROLLUP_COLUMNS}, {HISTOGRAM} FROM usage_country_daily WHERE {where}"
+        rows = f"SELECT country, {ROLLUP_COLUMNS}, {HISTOGRAM} FROM usage_country_daily_now WHERE {where}"
         parameters: dict[str, Any] = _days(start, end)
     else:
         rows, parameters = rows_of(
@@ -130,15 +146,7 @@ async def errors(
     session: AsyncSession, filters: Filters, *, start: datetime, end: datetime, limit: int
 ) -> list[dict[str, Any]]:
     """The most frequent errors by endpoint and status, of the UTC days that [start, end) touches, with examples."""
-    where = " AND ".join(filters.conditions())
-    query = text(
-        f"SELECT t.*, e.method, e.path, x.examples FROM (SELECT * FROM ({_ERRORS.format(where=where)}) AS c"
-        " ORDER BY calls DESC, api_id, endpoint_id, status, source LIMIT :limit) AS t"
-        f" JOIN ({_EXAMPLES.format(where=where)}) AS x ON (x.api_id, x.status, x.source) ="
-        " (t.api_id, t.status, t.source) AND x.endpoint_id IS NOT DISTINCT FROM t.endpoint_id"
-        " LEFT JOIN endpoint AS e ON e.endpoint_id = t.endpoint_id"
-        " ORDER BY calls DESC, t.api_id, t.endpoint_id, t.status, t.source"
-    )
+    query = text(_ERRORS.format(where=" AND ".join(filters.conditions()), examples=_EXAMPLES))
     parameters = _days(start, end) | filters.parameters() | {"limit": limit}
     return [dict(row) for row in (await session.execute(query, parameters)).mappings()]
 

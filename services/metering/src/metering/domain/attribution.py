@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
-from metering.domain.entry import ConsumerPart, Entry, GatewayObject, tag_list
+from metering.domain.entry import ConsumerPart, Entry, GatewayObject, Parties, tag_list
 from metering.domain.errors import InvalidEntry
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -31,8 +31,8 @@ _KEPT_TAGS = (
 )
 
 
-class Attribution(msgspec.Struct, frozen=True, gc=False):
-    """Ids as lower-case text, the form in which they go to PostgreSQL."""
+class Attribution(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """Ids as lower-case text. Told apart by identity, which costs nothing: the same parties are mostly one object."""
 
     api_id: str
     provider_org: str
@@ -49,6 +49,10 @@ class Attribution(msgspec.Struct, frozen=True, gc=False):
     def routing_key(self) -> str:
         """What the request log is partitioned by: one subscription's calls stay in one partition."""
         return self.subscription_id or self.api_id
+
+
+# The fields that are columns of a row.
+PARTY_COLUMNS = Attribution.__struct_fields__[:8]
 
 
 def is_ours(entry: Entry, namespace_tag: str) -> bool:
@@ -70,7 +74,25 @@ def _kept(tags: tuple[str, ...]) -> list[str]:
     return [tag for tag in tags if tag.startswith(_KEPT_TAGS)]
 
 
-def attribute(entry: Entry) -> Attribution:
+_parties = msgspec.json.Decoder(Parties)
+
+
+@lru_cache(maxsize=32_768)
+def attribute_stored(parties: bytes) -> Attribution:
+    """The parties of a call, by `StoredEntry.parties`. Raises InvalidEntry as `attribute` does."""
+    try:
+        return attribute(_parties.decode(parties))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEntry(f"no usable parties: {error}"[:200]) from error
+
+
+@lru_cache(maxsize=32_768)
+def parties(row: tuple[Any, ...]) -> Attribution:
+    """The parties that stand in a row, in the order of PARTY_COLUMNS; the same ones are one object."""
+    return Attribution(*row)
+
+
+def attribute(entry: Entry | Parties) -> Attribution:
     """The parties of a call. Raises InvalidEntry when the tags do not say who pays whom.
 
     The route's tags win over the service's (a route names its version), the consumer's own ids stand beside them.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from metering.domain.call import Call, Version, read_envelope, to_call
-from metering.domain.entry import Entry
+from metering.domain.call import Call, Version, holds_nul, read_envelope, to_call
+from metering.domain.entry import StoredEntry
 from metering.domain.errors import InvalidEntry
-from metering.domain.lateness import Arrival, arrival
+from metering.domain.lateness import Arrival, arrival, counted_ms, milliseconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_10000_MS = 253_402_300_800_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Record:
 class Late:
     """An entry outside the window in which calls count."""
 
-    entry: Entry
+    entry: StoredEntry
     received_at: datetime
     reason: Arrival
 
@@ -57,32 +58,33 @@ def read_batch(
 
     Calls begun before `nets_from` bear no network of their client.
     """
-    batch = Batch()
+    batch, nets_from_ms = Batch(), milliseconds(nets_from)
     for record in records:
         try:
-            entries = read_envelope(record.value)
+            entries, unreadable = read_envelope(record.value)
         except InvalidEntry as error:
             batch.poison.append(Poison(record, error.reason))
             continue
+        batch.poison += [Poison(record, reason) for reason in unreadable]
+        counted = first, last = counted_ms(record.taken_at)
+        # A NUL can only be in a text if one is in the record, and there one look is enough for all its entries.
+        suspect = b"\\u0000" in record.value or b"\x00" in record.value
         for entry in entries:
+            if entry.started_at < nets_from_ms:
+                entry.client_net = None
             try:
-                _read_entry(entry, record, versions, batch, nets_from)
+                if suspect and holds_nul(entry):
+                    raise InvalidEntry("a text holds a NUL")
+                if first <= entry.started_at <= last:
+                    batch.calls.append(to_call(entry, versions))
+                else:
+                    batch.late.append(_late(entry, record, counted))
             except InvalidEntry as error:
                 batch.poison.append(Poison(record, error.reason))
     return batch
 
 
-def _read_entry(
-    entry: Entry, record: Record, versions: Mapping[str, Version], batch: Batch, nets_from: datetime
-) -> None:
-    try:
-        started_at = _EPOCH + timedelta(milliseconds=int(entry.started_at))
-    except OverflowError as error:
-        raise InvalidEntry("started_at out of range") from error
-    if started_at < nets_from:
-        entry.client_net = None
-    verdict = arrival(started_at, received_at=record.taken_at)
-    if verdict is Arrival.COUNTED:
-        batch.calls.append(to_call(entry, versions))
-    else:
-        batch.late.append(Late(entry, record.taken_at, verdict))
+def _late(entry: StoredEntry, record: Record, counted: tuple[int, int]) -> Late:
+    if abs(entry.started_at) >= _YEAR_10000_MS:
+        raise InvalidEntry("started_at out of range")
+    return Late(entry, record.taken_at, arrival(entry.started_at, counted=counted))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
-from metering.domain.call import Call
+from metering.domain.delta import Delta, DeltaKey
+
+_EPOCH, _MINUTE_MS = datetime(1970, 1, 1, tzinfo=UTC), 60_000
 
 
 class KeyUse(NamedTuple):
@@ -17,21 +21,21 @@ class KeyUse(NamedTuple):
     minute: str  # ISO 8601
 
 
-def last_uses(calls: Iterable[Call]) -> list[KeyUse]:
-    """The last use of each key among `calls`, sorted by key; refused calls are uses too."""
-    latest: dict[str, Call] = {}
-    for call in calls:
-        key = call.key_id
-        if key is None:
+def last_uses(deltas: Mapping[DeltaKey, Delta]) -> list[KeyUse]:
+    """The last use of each key among the calls of `deltas`, sorted by key; refused calls are uses too."""
+    latest: dict[str, tuple[int, str, str]] = {}
+    for (_, who, *_), delta in deltas.items():
+        if who.key_id is None or who.subscription_id is None or who.consumer_org is None:
             continue
-        known = latest.get(key)
-        if known is None or call.started_at > known.started_at:
-            latest[key] = call
+        known = latest.get(who.key_id)
+        if known is None or delta.last_ms > known[0]:
+            latest[who.key_id] = delta.last_ms, who.subscription_id, who.consumer_org
     return [
-        KeyUse(
-            key, call.subscription_id, call.consumer_org,
-            call.started_at.replace(second=0, microsecond=0).isoformat(),
-        )
-        for key, call in sorted(latest.items())
-        if call.subscription_id is not None and call.consumer_org is not None
-    ]  # fmt: skip
+        KeyUse(key, subscription_id, consumer_org, _minute(last_ms // _MINUTE_MS))
+        for key, (last_ms, subscription_id, consumer_org) in sorted(latest.items())
+    ]
+
+
+@lru_cache(maxsize=4_096)
+def _minute(minutes: int) -> str:
+    return (_EPOCH + timedelta(minutes=minutes)).isoformat()

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 LATEST_ARRIVAL = timedelta(days=45)
 CLOCK_SKEW = timedelta(minutes=10)
+_DAY_MS = 86_400_000
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
 class Arrival(StrEnum):
@@ -18,11 +20,30 @@ class Arrival(StrEnum):
     IN_THE_FUTURE = "in_the_future"
 
 
-def arrival(started_at: datetime, *, received_at: datetime) -> Arrival:
-    """Whether a call that began at `started_at` counts. Both ends of [-45 days, +10 minutes] do."""
-    if started_at < received_at - LATEST_ARRIVAL:
+def counted_ms(received_at: datetime) -> tuple[int, int]:
+    """Between which starts (milliseconds since 1970, both included) a call counts that was taken in at `received_at`:
+    from 45 days before to 10 minutes after it.
+    """
+    return milliseconds(received_at - LATEST_ARRIVAL), milliseconds(received_at + CLOCK_SKEW)
+
+
+def arrival(started_ms: float, *, counted: tuple[int, int]) -> Arrival:
+    """Where a call that began at `started_ms` stands against the starts that count."""
+    first, last = counted
+    if started_ms < first:
         return Arrival.TOO_OLD
-    return Arrival.IN_THE_FUTURE if started_at > received_at + CLOCK_SKEW else Arrival.COUNTED
+    return Arrival.IN_THE_FUTURE if started_ms > last else Arrival.COUNTED
+
+
+def milliseconds(instant: datetime) -> int:
+    """Whole milliseconds from 1970 to `instant`."""
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def months_of(starts_ms: Iterable[int]) -> set[date]:
+    """The first days of the UTC months in which calls began at `starts_ms`."""
+    days = {start_ms // _DAY_MS for start_ms in starts_ms}
+    return {(_EPOCH.date() + timedelta(days=day)).replace(day=1) for day in days}
 
 
 def month_of(instant: datetime) -> date:

@@ -13,16 +13,13 @@ import msgspec
 
 from metering.domain.attribution import attribute, is_ours, kept_tags
 from metering.domain.client import CountryOf, network_of, nowhere
-from metering.domain.entry import Entry, GatewayObject, Number
+from metering.domain.entry import MAX_COUNT, MAX_LATENCY_MS, Entry, GatewayObject, Number
 from metering.domain.errors import InvalidEntry
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _METHOD = re.compile(r"[A-Za-z]{1,16}")
 _MAX_PATH = 2_048
-MAX_LATENCY_MS = 86_400_000
 _YEAR_2200_MS = 7_258_118_400_000
-# Far above any real size or unit count, and small enough that the sums of an hour stay within a bigint.
-MAX_COUNT = 10**12
 # A deeply nested body ends the decoder with RecursionError.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

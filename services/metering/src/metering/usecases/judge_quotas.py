@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
 from metering.db import quotas
-from metering.db.quotas import QuotaRow
+from metering.db.quotas import QuotaRow, Standing
 from metering.domain.quota import QuotaState, overshoot, state_of
 from metering.domain.rollup import Counter, QuotaUse
 from metering.events.quota_changed import QuotaChanged
@@ -18,7 +18,7 @@ from metering.metrics import QUOTA_CHANGES, QUOTA_OVERSHOOT
 
 
 async def judge_quotas(
-    session: AsyncSession, counters: Mapping[Counter, int], *, now: datetime,
+    session: AsyncSession, standings: Iterable[Standing], *, now: datetime,
     added: Mapping[Counter, QuotaUse] = MappingProxyType({}),
 ) -> None:  # fmt: skip
     """Each subscription whose state changed is announced, once: the state last announced is stored in this transaction.
@@ -26,7 +26,7 @@ async def judge_quotas(
     The caller holds the counters' rows locked, so that two judgements of one counter follow each other. `added` is by
     how much it has just raised them.
     """
-    for standing in await quotas.standings(session, counters):
+    for standing in standings:
         if standing.counter in added:
             units = added[standing.counter].units
             QUOTA_OVERSHOOT.inc(overshoot(standing.used, standing.quota, added=units))

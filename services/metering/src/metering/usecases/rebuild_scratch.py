@@ -6,18 +6,11 @@ from collections.abc import Callable
 from datetime import date
 
 from common.db import Database
-from metering.db import quotas, rollups, scratch
+from metering.db import deltas, quotas, rollups, scratch
 from metering.db.reconciliation import bounds
 from metering.db.scratch import TableProof
-from metering.domain.rollup import (
-    by_counter,
-    by_country,
-    by_day,
-    by_error,
-    by_hour,
-    by_subscription_day,
-    by_subscription_hour,
-)
+from metering.domain.delta import by_subscription_day, fold
+from metering.domain.rollup import by_counter
 
 
 async def rebuild_scratch(
@@ -40,15 +33,11 @@ async def rebuild_scratch(
         begun(await scratch.count_calls(session, first=first, last=last))
         await scratch.begin(session)
         async for calls in scratch.read_calls(session, first=first, last=last):
-            hours = by_hour(calls)
-            days = by_day(hours)
-            subscription_days = by_subscription_day(days)
-            await rollups.add_hours(session, hours)
-            await rollups.add_days(session, days)
-            await rollups.add_subscription_days(session, subscription_days)
-            await rollups.add_subscription_hours(session, by_subscription_hour(hours))
-            await rollups.add_countries(session, by_country(calls))
-            await rollups.add_errors(session, by_error(calls))
-            await quotas.add(session, by_counter(subscription_days))
+            added = fold(calls)
+            await deltas.append(session, added)
+            await deltas.fold(session, limit=len(added))
+            days = by_subscription_day(added)
+            await rollups.add_subscription_days(session, days)
+            await quotas.add(session, by_counter(days))
             done(len(calls))
         return await scratch.prove(session, first=first, last=last)

@@ -10,20 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.kafka.dead_letters import park
 from common.steps import Passed, unwatched
-from metering.db import cutoffs, key_uses, positions, quarantine, quotas, request_log, rollups
+from metering.db import cutoffs, deltas, key_uses, positions, quarantine, quotas, request_log, rollups
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
+from metering.domain.delta import by_subscription_day, fold
 from metering.domain.errors import Fenced
 from metering.domain.key_use import last_uses
-from metering.domain.rollup import (
-    by_counter,
-    by_country,
-    by_day,
-    by_error,
-    by_hour,
-    by_subscription_day,
-    by_subscription_hour,
-)
+from metering.domain.rollup import by_counter
 from metering.usecases.judge_quotas import judge_quotas
 
 
@@ -61,24 +54,17 @@ async def record_calls(
     passed("fence")
     new = await request_log.insert_new(session, batch.calls, unseen=unseen)
     passed("log")
-    hours = by_hour(new)
-    days = by_day(hours)
-    await rollups.add_hours(session, hours)
-    passed("hours")
-    await rollups.add_days(session, days)
-    passed("days")
-    subscription_days = by_subscription_day(days)
-    await rollups.add_subscription_days(session, subscription_days)
-    late_months = await cutoffs.note_late(session, subscription_days.items())
+    added = fold(new)
+    await deltas.append(session, added)
+    passed("deltas")
+    days = by_subscription_day(added)
+    await rollups.add_subscription_days(session, days)
+    late_months = await cutoffs.note_late(session, days.items())
     passed("subscription days")
-    await rollups.add_subscription_hours(session, by_subscription_hour(hours))
-    await rollups.add_countries(session, by_country(new))
-    await rollups.add_errors(session, by_error(new))
-    await key_uses.note(session, last_uses(new))
-    passed("breakdowns")
-    uses = by_counter(subscription_days)
-    counters = await quotas.add(session, uses)
-    await judge_quotas(session, counters, added=uses, now=now)
+    await key_uses.note(session, last_uses(added))
+    passed("key uses")
+    uses = by_counter(days)
+    await judge_quotas(session, await quotas.add(session, uses), added=uses, now=now)
     passed("quotas")
     await quarantine.keep(session, batch.late)
     await _park(session, batch.poison, topic=log.topic, now=now)

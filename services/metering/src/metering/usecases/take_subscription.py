@@ -19,5 +19,5 @@ async def take_subscription(session: AsyncSession, copy: SubscriptionCopy, *, no
         return
     counter = Counter(str(copy.consumer_org), str(copy.api_id), month_of(now))
     units = await quotas.lock(session, counter, provider_org=copy.provider_org)
-    await judge_quotas(session, {counter: units}, now=now)
+    await judge_quotas(session, await quotas.standings(session, counter, units=units), now=now)
     await alerts.note_changed(session, subscriptions=[copy.subscription_id], apis=[], now=now)

@@ -1,0 +1,113 @@
+"""Calls folded into what a batch adds to the rollups, at the finest grain that any of them has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from metering.domain.attribution import Attribution
+from metering.domain.call import Call
+from metering.domain.latency import Histogram, bucket_of
+from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey, Totals, class_of
+
+HOUR_MS = 3_600_000
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+class DeltaKey(NamedTuple):
+    """What a delta is about. `hour` counts from 1970; status and source only tell errors apart: below 400, None.
+
+    The parties are told apart by identity: the same ones may rarely make two deltas, which add up like any others.
+    """
+
+    hour: int
+    who: Attribution
+    endpoint_id: str | None
+    country: str | None
+    status: int | None
+    source: str | None
+
+
+@dataclass(slots=True)
+class Delta:
+    """What is to be added; `example` is the request id of the call that began last, at `last_ms`."""
+
+    calls: int = 0
+    billable_calls: int = 0
+    units: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    latency_ms: int = 0
+    latencies: Histogram = field(default_factory=dict)
+    last_ms: int = -1
+    example: str = ""
+
+
+Deltas = dict[DeltaKey, Delta]
+_Key = tuple[int, Attribution, str | None, str | None, int | None, str | None]
+
+
+def fold(calls: Iterable[Call]) -> Deltas:
+    """What `calls` add to the rollups. Sums only, so neither order nor the way they are cut into batches matters."""
+    deltas: dict[_Key, Delta] = {}
+    for call in calls:
+        started_ms, latency_ms = call.started_ms, call.latency_ms
+        # A bare tuple, equal to the DeltaKey that it becomes: making one of these costs more than all the rest here.
+        key: _Key
+        if call.status < 400:
+            key = (started_ms // HOUR_MS, call.who, call.endpoint_id, call.country, None, None)
+        else:
+            key = (started_ms // HOUR_MS, call.who, call.endpoint_id, call.country, call.status, call.source)
+        delta = deltas.get(key)
+        if delta is None:
+            delta = deltas[key] = Delta()
+        delta.calls += 1
+        delta.billable_calls += call.billable
+        delta.units += call.units
+        delta.bytes_in += call.bytes_in
+        delta.bytes_out += call.bytes_out
+        delta.latency_ms += latency_ms
+        latencies, bucket = delta.latencies, bucket_of(latency_ms)
+        latencies[bucket] = latencies.get(bucket, 0) + 1
+        if started_ms > delta.last_ms:
+            delta.last_ms, delta.example = started_ms, call.request_id
+    return {DeltaKey._make(key): delta for key, delta in deltas.items()}
+
+
+def by_subscription_day(deltas: Mapping[DeltaKey, Delta]) -> dict[SubscriptionDayKey, SubscriptionDay]:
+    """What billing reads of `deltas`: calls of live keys, per subscription, plan version and UTC day."""
+    result: dict[SubscriptionDayKey, SubscriptionDay] = {}
+    for key, delta in deltas.items():
+        who = key.who
+        if (
+            who.is_test
+            or who.subscription_id is None
+            or who.plan_version_id is None
+            or who.consumer_org is None
+        ):
+            continue
+        place = SubscriptionDayKey(who.subscription_id, who.plan_version_id, _day_of(key.hour))
+        day = result.get(place)
+        if day is None:
+            day = result[place] = SubscriptionDay(who.consumer_org, who.provider_org, who.api_id)
+        add(day.totals, key, delta)
+    return result
+
+
+def add(totals: Totals, key: DeltaKey, delta: Delta) -> None:
+    """`totals` hold the delta too. Its errors are all of one class, for it has one status."""
+    totals.calls += delta.calls
+    totals.billable_calls += delta.billable_calls
+    totals.units += delta.units
+    totals.bytes_in += delta.bytes_in
+    totals.bytes_out += delta.bytes_out
+    totals.latency_ms += delta.latency_ms
+    if key.status is not None:
+        name = class_of(key.status, key.source or "")
+        setattr(totals, name, getattr(totals, name) + delta.calls)
+
+
+def _day_of(hour: int) -> date:
+    return _EPOCH_DAY + timedelta(days=hour // 24)

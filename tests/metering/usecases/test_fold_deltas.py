@@ -1,0 +1,100 @@
+"""What batches wrote down goes into the rollups: exactly once, whoever folds and wherever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+
+from common.db import Database
+from metering.db import deltas
+from metering.usecases.fold_deltas import fold_deltas
+from metering.worker import fold_pending
+from tests.metering.factories import an_entry
+from tests.metering.recording import Recorder, count, minutes_ago, one, sums
+from tests.metering.usecases.test_record_calls import assert_reconciled
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+async def recorder(worker_db: Database) -> Recorder:
+    recorder = await Recorder(worker_db).begin()
+    await recorder.record(
+        an_entry(1, client_ip="198.51.100.1"), an_entry(2, status=404), an_entry(3, at=minutes_ago(90)),
+        an_entry(4, mode="test"), an_entry(5, consumer=False, status=401, source="kong"),
+    )  # fmt: skip
+    return recorder
+
+
+async def test_what_is_read_is_the_same_before_and_after(recorder: Recorder, worker_db: Database) -> None:
+    assert await sums(worker_db) == (5, 5, 5, 3)
+    assert await count(worker_db, "usage_records_hourly") == 0
+    await fold_pending(worker_db)
+    assert await count(worker_db, "usage_delta") == 0
+    assert await count(worker_db, "usage_records_hourly", "sum(calls)") == 5
+    assert await sums(worker_db) == (5, 5, 5, 3)
+    await recorder.record(an_entry(1), an_entry(6))
+    await assert_reconciled(worker_db)
+    assert await sums(worker_db) == (6, 6, 6, 4)
+
+
+@pytest.mark.usefixtures("recorder")
+async def test_it_may_end_before_its_commit_and_take_any_portion(worker_db: Database) -> None:
+    def die(step: str) -> None:
+        raise Killed(step)
+
+    with pytest.raises(Killed, match="folded"):
+        async with worker_db.begin() as session:
+            await fold_deltas(session, passed=die)
+    assert await count(worker_db, "usage_delta") == 5
+    for _ in range(5):
+        async with worker_db.begin() as session:
+            assert await fold_deltas(session, limit=1) == 1
+        assert await sums(worker_db) == (5, 5, 5, 3)
+    await assert_reconciled(worker_db)
+
+
+async def test_two_at_once_add_everything_once_even_without_the_lock(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    for number in range(10, 16):
+        await recorder.record(an_entry(number))
+
+    async def fold() -> int:
+        async with worker_db.begin() as session:
+            return await deltas.fold(session, limit=100)
+
+    assert sum(await asyncio.gather(fold(), fold(), fold())) == 11
+    await assert_reconciled(worker_db)
+
+
+@pytest.mark.usefixtures("recorder")
+async def test_a_second_one_leaves_it_to_the_first(worker_db: Database) -> None:
+    async with worker_db.begin() as first, worker_db.begin() as second:
+        assert await fold_deltas(first) == 5
+        assert await fold_deltas(second) == 0
+
+
+@pytest.mark.usefixtures("recorder")
+async def test_a_packed_delta_is_what_the_calls_were(worker_db: Database) -> None:
+    """Every column, as PostgreSQL reads it back."""
+    row = await one(worker_db, "SELECT d.*, l.started_at, l.request_id FROM usage_delta d JOIN api_requests_log l"
+        " ON l.status = d.status WHERE d.status = 404")  # fmt: skip
+    assert (row.source, row.last_at, row.example, row.calls) == (
+        "upstream",
+        row.started_at,
+        row.request_id,
+        1,
+    )
+    assert (row.errors_4xx, row.errors_5xx, row.rejected_unauthorized) == (1, 0, 0)
+    refused = await one(worker_db, "SELECT * FROM usage_delta WHERE status = 401")
+    assert (refused.errors_4xx, refused.rejected_unauthorized, refused.subscription_id) == (0, 1, None)
+    async with worker_db.begin() as session:
+        found = await session.execute(
+            text("SELECT country, calls FROM usage_delta WHERE country IS NOT NULL")
+        )
+        assert [tuple(row) for row in found] == [("DE", 1)]
