@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -94,6 +95,39 @@ async def test_every_posted_call_is_recorded_once_over_all_partitions(
     )
     assert row.partitions == 4
     assert (CLOCK.now() - row.mark).total_seconds() < 30
+
+
+async def test_two_share_the_partitions_and_who_is_left_takes_them_all(
+    worker_db: Database, kafka_log: KafkaLog, settings: Settings
+) -> None:
+    async with AsyncExitStack() as both:
+        read: dict[str, int] = {"first": 0, "second": 0}
+
+        def counting(name: str) -> Callable[[str], None]:
+            def passed(step: str) -> None:
+                read[name] += step == "committed"
+
+            return passed
+
+        first = await both.enter_async_context(
+            consuming(worker_db, reading_of(settings), passed=counting("first"))
+        )
+        numbers = iter(range(5_000, 9_000))
+
+        async def posted_until(done: Callable[[], bool]) -> None:
+            async def post_some() -> bool:
+                await post(worker_db, kafka_log, *itertools.islice(numbers, 16))
+                return done()
+
+            await until(post_some, task=first)
+
+        await posted_until(lambda: read["first"] > 0)
+        async with consuming(worker_db, reading_of(settings), passed=counting("second")):
+            before = read["first"]
+            await posted_until(lambda: read["second"] > 2 and read["first"] > before + 2)
+        posted = next(numbers) - 5_000
+        await until(lambda: _has(worker_db, posted), task=first)
+    assert await sums(worker_db) == (posted, posted, posted, posted)
 
 
 async def _has(db: Database, calls: int) -> bool:

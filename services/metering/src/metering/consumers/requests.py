@@ -18,11 +18,11 @@ from common.db import Database
 from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch
 from common.kafka.positions import LogReplaced, digest, resume
 from common.kafka.runner import stored_positions
-from common.leader import Leader, leadership
 from common.log import get_logger
 from common.steps import Passed, unwatched
 from metering.clients.kafka_log import ensure_request_log
 from metering.db import positions, request_log
+from metering.db.claims import Claims, claims
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
 from metering.domain.batch import Record, read_batch
@@ -46,6 +46,7 @@ _POLL_MS = 250
 _POLL_RECORDS = 50
 _IDLE_SECONDS = 1.0
 _RESCAN_SECONDS = 5.0
+_CLAIM_SECONDS = 0.5
 _STALLED_SECONDS = 15.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 log = get_logger()
@@ -271,14 +272,14 @@ async def consume_requests(
     stop: asyncio.Event,
     passed: Passed = unwatched,
 ) -> None:
-    """Record the request log until `stop` is set; raises to be run again from what PostgreSQL holds."""
+    """Record a fair share of the request log until `stop` is set; raises to be run again from what PostgreSQL holds."""
     servers = reading.bootstrap_servers
-    async with leadership(db, "consume gateway.requests", stop) as leader, ClusterWatch(servers) as cluster:
+    async with claims(db, reading.topic) as own, ClusterWatch(servers) as cluster:
         await ensure_request_log(servers, reading.topic, partitions=reading.partitions)
         async with _consumer(servers) as consumer:
             reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed)
             try:
-                await _read(reader, cluster, leader, stop)
+                await _read(reader, cluster, own, stop)
             except (LogReplaced, OffsetOutOfRangeError) as error:
                 if isinstance(error, OffsetOutOfRangeError) and await reader.was_deleted_unread():
                     raise  # begun again, it goes on at the log's start
@@ -291,19 +292,27 @@ async def consume_requests(
                 raise
 
 
-async def _read(reader: RequestConsumer, cluster: ClusterWatch, leader: Leader, stop: asyncio.Event) -> None:
-    known: list[int] = []
-    scanned_at = 0.0
+async def _read(reader: RequestConsumer, cluster: ClusterWatch, own: Claims, stop: asyncio.Event) -> None:
+    partitions: list[int] = []
+    mine: list[int] = []
+    scanned_at = claimed_at = 0.0
     while not stop.is_set():
-        if time.monotonic() - scanned_at > _RESCAN_SECONDS:  # partitions may be added while we run
-            found = [partition.partition for partition in await cluster.partitions([reader.reading.topic])]
-            if found != known:
+        now = time.monotonic()
+        if now - scanned_at > _RESCAN_SECONDS:  # partitions may be added while we run
+            partitions = [found.partition for found in await cluster.partitions([reader.reading.topic])]
+            scanned_at = now
+        if now - claimed_at > _CLAIM_SECONDS:  # and others may begin to read, or end
+            found = await own.renew(partitions)
+            if found != mine:
                 await reader.begin(found)
-                known = found
-            scanned_at = time.monotonic()
+                mine = found
+            claimed_at = now
         await cluster.check()
-        leader.check()
-        await reader.step()
+        own.check()
+        if mine:
+            await reader.step()
+        else:
+            await asyncio.sleep(_CLAIM_SECONDS)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 _LOCK = text("""
     SELECT partition, cluster_id, next_offset, watermark_at FROM kafka_offset
-    WHERE topic = :topic ORDER BY partition FOR UPDATE""")
+    WHERE topic = :topic AND (CAST(:partitions AS int[]) IS NULL OR partition = ANY (CAST(:partitions AS int[])))
+    ORDER BY partition FOR UPDATE""")
 _ADOPT = text("""
     INSERT INTO kafka_offset (topic, partition, cluster_id, next_offset, high_watermark, updated_at)
     VALUES (:topic, :partition, :cluster, :next, 0, :now)
@@ -51,9 +52,15 @@ class Advance:
     watermark_at: datetime
 
 
-async def lock(session: AsyncSession, topic: str) -> dict[int, PartitionState]:
-    """The stored positions, locked: until this transaction ends nobody else records calls or closes a period."""
-    rows = (await session.execute(_LOCK, {"topic": topic})).all()
+async def lock(
+    session: AsyncSession, topic: str, *, partitions: Collection[int] | None = None
+) -> dict[int, PartitionState]:
+    """The stored positions, all or those of `partitions`, locked until this transaction ends.
+
+    Meanwhile nobody else records calls of these partitions, and nobody closes a period, which wants all of them.
+    """
+    parameters = {"topic": topic, "partitions": None if partitions is None else list(partitions)}
+    rows = (await session.execute(_LOCK, parameters)).all()
     return {row.partition: PartitionState(row.cluster_id, row.next_offset, row.watermark_at) for row in rows}
 
 

@@ -49,7 +49,7 @@ async def record_calls(
     before: when it holds, the batch costs less.
     """
     _check_fence(
-        await positions.lock(session, log.topic), log
+        await positions.lock(session, log.topic, partitions=log.positions), log
     )  # first: nothing may be written before we know we may
     passed("fence")
     new = await request_log.insert_new(session, batch.calls, unseen=unseen)
