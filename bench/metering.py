@@ -14,9 +14,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -37,7 +38,9 @@ from metering.domain.entry import Entry
 from metering.domain.parse_log import envelope, parse, partition_of
 
 Took = dict[str, float]
-POST_CALLS, PARTITIONS = 200, 4
+POST_CALLS = 200
+PARTITIONS = {"envelopes": 4, "flat": 4, "wide": 12}
+SHARED_BY = (1, 2, 4)
 PATH_SECONDS = 60.0
 # Name, what it says, at least or at most so much, and the two cases that are compared.
 RATIOS = {
@@ -51,7 +54,7 @@ RATIOS = {
 GROUPS = {
     "copy": ("consumer", "copy"), "dedupe_cost": ("consumer", "no_index"), "ingest": ("ingest", "parse_only"),
     "kafka_streams": ("flat", "kafka_streams"), "quixstreams": ("flat", "quixstreams"),
-    "bytewax": ("flat", "bytewax"), "path": (),
+    "bytewax": ("flat", "bytewax"), "scaling": tuple(f"shared_by_{number}" for number in SHARED_BY), "path": (),
 }  # fmt: skip
 
 
@@ -69,6 +72,7 @@ class Bench:
     slow_calls: int
     rows: int
     topics: dict[str, str] = field(default_factory=dict)
+    wide_records: int = 0
     took: dict[str, list[Took | None]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
@@ -78,10 +82,11 @@ class Bench:
     def postmaster(self) -> int:
         return self.servers.running["postgres"].pid
 
-    async def fill(self, progress: Progress) -> None:
-        """The same calls in a topic of envelopes, as ingest writes it, and in one with a call in each record."""
-        for kind in ("envelopes", "flat"):
-            self.topics[kind] = await self.servers.topic(kind, partitions=PARTITIONS)
+    async def fill(self, progress: Progress, cases: Collection[str]) -> None:
+        """The same calls as ingest writes them, with a call in each record, and in many partitions."""
+        for kind, partitions in PARTITIONS.items():
+            self.topics[kind] = await self.servers.topic(kind, partitions=partitions)
+        wide = any(case.startswith("shared_by") for case in cases)
         producer = AIOKafkaProducer(
             bootstrap_servers=self.servers.kafka, acks="all", linger_ms=20, max_batch_size=512 * 1024,
             max_request_size=MESSAGE_BYTES,
@@ -92,13 +97,17 @@ class Bench:
                 made, total=self.calls // POST_CALLS, description="Filling topics"
             ):
                 sent = []
-                for partition, group in by_partition(body, count).items():
-                    value, headers = envelope([e for _, e in group]), [("count", str(len(group)).encode())]
-                    sent.append(
-                        await producer.send(
-                            self.topics["envelopes"], value, partition=partition, headers=headers
+                for kind in ("envelopes", "wide") if wide else ("envelopes",):
+                    for partition, group in by_partition(body, count, PARTITIONS[kind]).items():
+                        value = envelope([e for _, e in group])
+                        headers = [("count", str(len(group)).encode())]
+                        sent.append(
+                            await producer.send(
+                                self.topics[kind], value, partition=partition, headers=headers
+                            )
                         )
-                    )
+                        self.wide_records += kind == "wide"
+                for partition, group in by_partition(body, count, PARTITIONS["flat"]).items():
                     for key, entry in group:
                         sent.append(
                             await producer.send(
@@ -131,15 +140,17 @@ class Bench:
         found: Took = json.loads(said.splitlines()[-1])
         return found
 
-    async def consume(self, topic: str, urls: DatabaseUrls, *, calls: int) -> Took:
-        """The shipped consumer recorded the topic's calls in a database of its own."""
+    async def consume(
+        self, topic: str, urls: DatabaseUrls, *, calls: int, name: str = "consumer", shared: int = 0
+    ) -> Took:
+        """The shipped consumer recorded the topic's calls in a database of its own; with others, if it is shared."""
         return await self.child(
             [
                 sys.executable, "-m", "bench.metering_kit.consume", "--kafka", self.servers.kafka, "--topic", topic,
                 "--database", urls.worker, "--postmaster", str(self.postmaster), "--calls", str(calls),
-                "--batch-calls", str(self.batch_calls),
+                "--batch-calls", str(self.batch_calls), "--shared", str(shared),
             ],
-            name="consumer",
+            name=name,
         )  # fmt: skip
 
     async def consumer(self) -> Took:
@@ -181,6 +192,28 @@ class Bench:
         await self.servers.drop(urls)
         return took
 
+    async def shared_by(self, number: int) -> Took:
+        """So many consumers on twelve partitions: what all of them did, from the first one's first commit on."""
+        urls = await self.servers.database()
+        found = await asyncio.gather(
+            *(
+                self.consume(
+                    self.topics["wide"],
+                    urls,
+                    calls=self.calls,
+                    name=f"consumer-{one}",
+                    shared=self.wide_records,
+                )
+                for one in range(number)
+            )
+        )
+        await self.servers.drop(urls)
+        return {
+            "calls": sum(one["calls"] for one in found), "cpu": sum(one["cpu"] for one in found),
+            "seconds": max(one["ended"] for one in found) - min(one["began"] for one in found),
+            "database_cpu": max(one["database_cpu"] for one in found),
+        }  # fmt: skip
+
     async def _peer(self, name: str, command: Callable[[], list[str]], arguments: list[str]) -> Took:
         if "embedded" in self.servers.broker and name != "bytewax":
             raise Skipped(f"it needs transactions, which {self.servers.broker} has not")
@@ -190,7 +223,7 @@ class Bench:
 
     async def kafka_streams(self) -> Took:
         """Kafka Streams counts the flat topic."""
-        output = await self.servers.topic("streams", partitions=PARTITIONS)
+        output = await self.servers.topic("streams", partitions=PARTITIONS["flat"])
         state = self.servers.folder / output
         numbers = [str(self.calls), str(self.calls // 3)]
         arguments = [self.servers.kafka, self.topics["flat"], output, str(state), *numbers]
@@ -198,7 +231,7 @@ class Bench:
 
     async def quixstreams(self) -> Took:
         """QuixStreams counts the first calls of the flat topic."""
-        output = await self.servers.topic("quix", partitions=PARTITIONS)
+        output = await self.servers.topic("quix", partitions=PARTITIONS["flat"])
         arguments = ["--output", output, "--state", str(self.servers.folder / output)]
         return await self._python("quixstreams", arguments)
 
@@ -281,16 +314,16 @@ CASES: dict[str, Callable[[Bench], Awaitable[Took]]] = {
     for name in (
         "consumer", "copy", "no_index", "flat", "kafka_streams", "quixstreams", "bytewax", "parse_only", "ingest",
     )
-}  # fmt: skip
+} | {f"shared_by_{number}": partial(Bench.shared_by, number=number) for number in SHARED_BY}  # fmt: skip
 
 
-def by_partition(body: bytes, count: int) -> dict[int, list[tuple[str, Entry]]]:
+def by_partition(body: bytes, count: int, partitions: int) -> dict[int, list[tuple[str, Entry]]]:
     """The body's entries as ingest distributes them."""
     parsed = parse(body, namespace=NAMESPACE)
     assert len(parsed.entries) == count, parsed.rejected[:1]
     groups: dict[int, list[tuple[str, Entry]]] = {}
     for key, entry in parsed.entries:
-        groups.setdefault(partition_of(key, PARTITIONS), []).append((key, entry))
+        groups.setdefault(partition_of(key, partitions), []).append((key, entry))
     return groups
 
 
@@ -415,7 +448,7 @@ async def measure(given: argparse.Namespace, console: Console) -> dict[str, Any]
         load = [os.getloadavg()[0]]
         bench = Bench(servers, given.calls, given.batch_calls, min(given.slow_calls, given.calls), given.rows)
         if set(cases) - {"ingest", "parse_only"}:
-            await bench.fill(progress)
+            await bench.fill(progress, cases)
         runs = list(in_turn(cases, given.repeats))
         task = progress.add_task("Measuring", total=len(runs))
         for case in runs:

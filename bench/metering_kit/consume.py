@@ -1,4 +1,4 @@
-"""The shipped consumer at work on a topic until it recorded so many calls; prints what it took.
+"""The shipped consumer at work on a topic until so many calls are recorded, by it or by others; prints what it took.
 
 `python -m bench.metering_kit.consume --help`.
 """
@@ -9,6 +9,8 @@ import argparse
 import asyncio
 import json
 import time
+
+from sqlalchemy import text
 
 from bench.metering_kit.servers import cpu_seconds
 from common.clock import SystemClock
@@ -26,6 +28,14 @@ FOLD_SECONDS = Settings.model_fields["fold_seconds"].default
 def recorded() -> int:
     """Calls that were committed in this process."""
     return int(sum(CALLS.labels(outcome)._value.get() for outcome in ("new", "repeated")))
+
+
+async def all_are_read(db: Database, records: int) -> bool:
+    """So many records of the topic are behind somebody."""
+    await asyncio.sleep(0.05)
+    async with db.begin() as session:
+        found: int = (await session.execute(text("SELECT sum(next_offset) FROM kafka_offset"))).scalar_one()
+    return found >= records
 
 
 async def run(given: argparse.Namespace) -> dict[str, float]:
@@ -53,13 +63,17 @@ async def run(given: argparse.Namespace) -> dict[str, float]:
         await asyncio.sleep(0.005)
         if not began[0] and 0 < recorded() < given.calls:
             began = mark()
+        if given.shared and began[0] and await all_are_read(db, given.shared):
+            break
     stop.set()
     await consuming
     await fold_pending(db)
     ended = mark()
     await db.dispose()
     calls, seconds, cpu, database = (after - before for before, after in zip(began, ended, strict=True))
-    return {"calls": calls, "seconds": seconds, "cpu": cpu, "database_cpu": database}
+    return {
+        "calls": calls, "seconds": seconds, "cpu": cpu, "database_cpu": database, "began": began[1], "ended": ended[1]
+    }  # fmt: skip
 
 
 def main() -> None:
@@ -71,6 +85,9 @@ def main() -> None:
     parser.add_argument("--postmaster", type=int, required=True, help="process id, for PostgreSQL's CPU time")
     parser.add_argument("--calls", type=int, required=True, help="how many are in the topic")
     parser.add_argument("--batch-calls", type=int, default=40_000)
+    parser.add_argument(
+        "--shared", type=int, default=0, help="others read too: how many records are in the topic"
+    )
     parser.add_argument("--batch-seconds", type=float, default=0.25)
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
