@@ -21,9 +21,10 @@ class Broker:
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    async def start(self) -> None:
+    async def start(self, *, cluster_id: str | None = None) -> None:
+        """As a new cluster, or with an id that a cluster had before, as a broker is that has lost its disk."""
         with (self._folder / "broker.log").open("ab") as sink:
-            command = broker.command(self.port, secrets.token_hex(8))
+            command = broker.command(self.port, cluster_id or secrets.token_hex(8))
             self._process = subprocess.Popen(command, stdout=sink, stderr=sink)
         while not ports.accepts(self.port):
             await asyncio.sleep(0.02)

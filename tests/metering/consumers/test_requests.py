@@ -11,12 +11,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 
 from common.clock import SystemClock
 from common.db import Database
+from common.kafka.cluster import ClusterWatch
 from common.kafka.positions import LogReplaced
 from metering.clients.kafka_log import KafkaLog
-from metering.consumers.requests import LogTruncated, Reading, consume_requests
+from metering.clients.log_witness import LogWitness
+from metering.consumers.requests import LogTruncated, Reading, RequestConsumer, consume_requests
 from metering.domain.errors import Fenced
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.ingest_entries import ingest_entries
@@ -253,3 +256,36 @@ async def test_a_broker_that_lost_its_log_is_noticed_and_read_from_its_start(
     assert after != before
     assert await sums(worker_db) == (60, 60, 60, 60)
     await log.close()
+
+
+async def test_another_log_that_is_longer_than_what_was_read_is_noticed_by_who_was_reading(
+    worker_db: Database, own_broker: Broker, make_settings: Callable[..., Settings]
+) -> None:
+    settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=own_broker.address, batch_seconds=0.1)
+    reading, subscriptions = reading_of(settings), len(OF_EACH_PARTITION)
+    witness = LogWitness(reading.bootstrap_servers, reading.topic)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=reading.bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
+    )
+    for posts, start in ((2, 8000), (6, 8500)):
+        log = kafka_log_of(settings)
+        for first in range(start, start + posts * subscriptions, subscriptions):
+            await post(worker_db, log, *range(first, first + subscriptions))
+        await log.close()
+        if start == 8000:
+            await witness.start()
+            await consumer.start()
+            async with ClusterWatch(reading.bootstrap_servers) as cluster:
+                reader = RequestConsumer(worker_db, CLOCK, reading, consumer, cluster.id, witness=witness)
+            await reader.begin(range(4))
+            while await count(worker_db, "api_requests_log") < 2 * subscriptions:
+                await reader.step()
+            await reader.check_log(range(4))
+            await own_broker.kill()
+            await own_broker.start(cluster_id=reader.cluster_id)
+    with pytest.raises(LogTruncated, match="is not the log"):
+        async with asyncio.timeout(30):
+            while True:
+                assert await reader.step() == 0  # nothing of the other log is counted
+    await consumer.stop()
+    await witness.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -21,6 +21,7 @@ from common.kafka.runner import stored_positions
 from common.log import get_logger
 from common.steps import Passed, unwatched
 from metering.clients.kafka_log import ensure_request_log
+from metering.clients.log_witness import LogWitness, Seen
 from metering.db import positions, request_log
 from metering.db.claims import Claims, claims
 from metering.db.copies import VersionCache
@@ -83,6 +84,8 @@ class RequestConsumer:
     cluster_id: str
     passed: Passed = unwatched
     positions: dict[int, int] = field(default_factory=dict)
+    witness: LogWitness | None = None
+    _digests: dict[int, bytes] = field(default_factory=dict)  # of the record before each position
     _versions: VersionCache = field(default_factory=VersionCache)
     _months: set[date] = field(default_factory=set)
     # Repeats come in runs (a gateway that sends again, a file-log beside http-log): the last batch tells of the next.
@@ -97,6 +100,11 @@ class RequestConsumer:
         starts = await resume(self.consumer, assigned, stored, cluster_id=self.cluster_id, service="metering")
         starts |= await self._retained([tp for tp, offset in starts.items() if offset == 0])
         self.positions = {tp.partition: offset for tp, offset in starts.items()}
+        self._digests = {
+            tp.partition: known.last_digest
+            for tp, known in stored.items()
+            if known.last_digest is not None and starts.get(tp) == known.next_offset
+        }
         async with self.db.begin() as session:
             await positions.adopt(
                 session,
@@ -133,6 +141,7 @@ class RequestConsumer:
             self._check_fetches()
             await self._tell_idle()
             return 0
+        await self.check_log({record.partition for record in records})
         self.passed("gathered")
         started = time.monotonic()
         new = await self._record(records)
@@ -140,6 +149,17 @@ class RequestConsumer:
         self._free_since = time.time()
         BATCH_SECONDS.observe(time.monotonic() - started)
         return new
+
+    async def check_log(self, partitions: Collection[int]) -> None:
+        """Before our place still stands what we read last. Raises LogTruncated where it does not."""
+        seen = {
+            partition: Seen(self.positions[partition] - 1, self._digests[partition])
+            for partition in partitions
+            if partition in self._digests
+        }
+        missed = await self.witness.misses(seen) if self.witness is not None and seen else []
+        if missed:
+            raise LogTruncated(f"{self.reading.topic}{missed} is not the log that was read so far")
 
     async def _gather(self) -> list[Any]:
         records: list[Any] = []
@@ -203,6 +223,7 @@ class RequestConsumer:
             raise
         self._unseen = not recorded.repeated
         self.positions |= {partition: move.next_offset for partition, move in moves.items()}
+        self._digests |= {partition: move.digest for partition, move in moves.items()}
         CALLS.labels("new").inc(recorded.new)
         CALLS.labels("repeated").inc(recorded.repeated)
         LATE_MONTHS.inc(recorded.late_months)
@@ -276,8 +297,8 @@ async def consume_requests(
     servers = reading.bootstrap_servers
     async with claims(db, reading.topic) as own, ClusterWatch(servers) as cluster:
         await ensure_request_log(servers, reading.topic, partitions=reading.partitions)
-        async with _consumer(servers) as consumer:
-            reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed)
+        async with _consumer(servers) as consumer, _witness(servers, reading.topic) as witness:
+            reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed, witness=witness)
             try:
                 await _read(reader, cluster, own, stop)
             except (LogReplaced, OffsetOutOfRangeError) as error:
@@ -300,6 +321,7 @@ async def _read(reader: RequestConsumer, cluster: ClusterWatch, own: Claims, sto
         now = time.monotonic()
         if now - scanned_at > _RESCAN_SECONDS:  # partitions may be added while we run
             partitions = [found.partition for found in await cluster.partitions([reader.reading.topic])]
+            await reader.check_log(mine)  # also where nothing comes: periods close by what is believed read
             scanned_at = now
         if now - claimed_at > _CLAIM_SECONDS:  # and others may begin to read, or end
             found = await own.renew(partitions)
@@ -326,6 +348,16 @@ async def _consumer(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         yield consumer
     finally:
         await consumer.stop()
+
+
+@asynccontextmanager
+async def _witness(servers: str, topic: str) -> AsyncIterator[LogWitness]:
+    witness = LogWitness(servers, topic)
+    await witness.start()
+    try:
+        yield witness
+    finally:
+        await witness.close()
 
 
 def _instant(milliseconds: int) -> datetime:
