@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.gateway import LUA, double, reachable
+from bench.gateway import LUA, double, ended_by_sigterm, reachable
 from common.clock import SystemClock
 from common.db import Database
 from common.ids import derived_id
@@ -558,8 +558,8 @@ def main() -> int:
         parser.error("at least one of each")
     configure_logging("bench", "warning")  # not a line for each pass
     try:
-        found = asyncio.run(run(given, Console(stderr=True)))
-    except KeyboardInterrupt:
+        found = asyncio.run(ended_by_sigterm(run(given, Console(stderr=True))))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("Interrupted; nothing was left in the gateway.", file=sys.stderr)
         return 130
     if given.json:
