@@ -433,7 +433,9 @@ async def measure(
         "first_s": round(first, 3), "sweep_s": round(median(sweeps), 3),
         "change_s": max(kind["live_s"]["p50"] for kind in changes.values()),
         "change_calls": max(kind["calls"] for kind in changes.values()),
-        "first_calls": first_calls, "sweep_calls": sweep_calls, "changes": changes, "busy_stop_s": spread(stops),
+        "applied_s": max((kind["applied_s"] for kind in changes.values()), key=lambda applied: applied["p99"]),
+        "stop_s": {"alone": changes["stop"]["applied_s"], "beside": spread(stops)},
+        "first_calls": first_calls, "sweep_calls": sweep_calls, "changes": changes,
         "memory_mib": round(peak.mib),
     }  # fmt: skip
     if deck:
@@ -508,7 +510,7 @@ def show(found: dict[str, Any]) -> None:
                 lambda size, kind=kind, name=name: milliseconds(size["changes"][kind][name]),  # type: ignore[misc]
             )
         line(f"{kind}: calls", lambda size, kind=kind: str(size["changes"][kind]["calls"]))  # type: ignore[misc]
-    line("stop among other changes, p50 / p99", lambda size: milliseconds(size["busy_stop_s"]))
+    line("stop among other changes, p50 / p99", lambda size: milliseconds(size["stop_s"]["beside"]))
     line(
         "memory",
         lambda size: (

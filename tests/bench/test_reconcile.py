@@ -29,7 +29,9 @@ def test_every_figure_is_there() -> None:
     done = bench(*TINY, "--json")
     assert done.returncode == 0, done.stderr
     size = json.loads(done.stdout)["sizes"]["4"]
-    assert size.keys() >= {"first_s", "sweep_s", "change_s", "change_calls", "busy_stop_s", "memory_mib"}
+    assert size.keys() >= {"first_s", "sweep_s", "change_s", "change_calls", "memory_mib"}
+    for figures in (size["applied_s"], size["stop_s"]["alone"], size["stop_s"]["beside"]):
+        assert figures.keys() == {"p50", "p99"}
     calls = {kind: found["calls"] for kind, found in size["changes"].items()}
     assert calls == {"limits": 4, "key": 4, "api": 4, "stop": 5}
     assert size["first_calls"] > 4 * 4
