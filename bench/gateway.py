@@ -16,16 +16,17 @@ import hmac
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from lupa.luajit21 import LuaRuntime
@@ -43,6 +44,7 @@ from kong_sync.domain.edge import Edge, LuaSource, address
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.served import guards
 
+T = TypeVar("T")
 LUA = Path(__file__).parents[1] / "gateway" / "lua"
 KIT = Path(__file__).with_name("gateway_kit.lua")
 SERVICES = {"a": "(a) plain route", "b": "(b) key-auth, acl", "c": "(c) and ours"}
@@ -218,6 +220,14 @@ def double() -> Iterator[tuple[str, str]]:
             process.wait()
 
 
+async def ended_by_sigterm(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; SIGTERM cancels it, as Ctrl-C does, so that it puts away what it started and wrote."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
 async def reachable(admin: KongAdmin, url: str) -> None:
     """The Admin API answers; SystemExit when it does not for some seconds."""
     for attempt in range(60):
@@ -350,8 +360,8 @@ def main() -> int:
     if min(given.rounds, given.lua_times) < 1 or given.calls < 2:
         parser.error("at least one round of two calls")
     try:
-        found = asyncio.run(run(given, Console(stderr=True)))
-    except KeyboardInterrupt:
+        found = asyncio.run(ended_by_sigterm(run(given, Console(stderr=True))))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("Interrupted; nothing was left in the gateway.", file=sys.stderr)
         return 130
     if given.json:

@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from bench.gateway import LUA, double, reachable
+from bench.gateway import LUA, double, ended_by_sigterm, reachable
 from common.clock import SystemClock
 from common.db import Database
 from common.ids import derived_id
@@ -433,7 +433,9 @@ async def measure(
         "first_s": round(first, 3), "sweep_s": round(median(sweeps), 3),
         "change_s": max(kind["live_s"]["p50"] for kind in changes.values()),
         "change_calls": max(kind["calls"] for kind in changes.values()),
-        "first_calls": first_calls, "sweep_calls": sweep_calls, "changes": changes, "busy_stop_s": spread(stops),
+        "applied_s": max((kind["applied_s"] for kind in changes.values()), key=lambda applied: applied["p99"]),
+        "stop_s": {"alone": changes["stop"]["applied_s"], "beside": spread(stops)},
+        "first_calls": first_calls, "sweep_calls": sweep_calls, "changes": changes,
         "memory_mib": round(peak.mib),
     }  # fmt: skip
     if deck:
@@ -508,7 +510,7 @@ def show(found: dict[str, Any]) -> None:
                 lambda size, kind=kind, name=name: milliseconds(size["changes"][kind][name]),  # type: ignore[misc]
             )
         line(f"{kind}: calls", lambda size, kind=kind: str(size["changes"][kind]["calls"]))  # type: ignore[misc]
-    line("stop among other changes, p50 / p99", lambda size: milliseconds(size["busy_stop_s"]))
+    line("stop among other changes, p50 / p99", lambda size: milliseconds(size["stop_s"]["beside"]))
     line(
         "memory",
         lambda size: (
@@ -558,8 +560,8 @@ def main() -> int:
         parser.error("at least one of each")
     configure_logging("bench", "warning")  # not a line for each pass
     try:
-        found = asyncio.run(run(given, Console(stderr=True)))
-    except KeyboardInterrupt:
+        found = asyncio.run(ended_by_sigterm(run(given, Console(stderr=True))))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("Interrupted; nothing was left in the gateway.", file=sys.stderr)
         return 130
     if given.json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
 import pickle
 import signal
@@ -25,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.db import Database, Scope
 from kong_sync.clients.gateway import Gateway
+from kong_sync.clients.http1 import Http1
 from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.clients.kong_proxy import KongProxy
 from kong_sync.domain.edge import Edge
@@ -114,11 +116,11 @@ class MortalDatabase(Database):
             self._life.done()
 
 
-class MortalTransport(httpx.AsyncHTTPTransport):
+class MortalTransport(Http1):
     """Each write to the Admin API is a step."""
 
     def __init__(self, life: Life) -> None:
-        super().__init__(verify=False)  # no context for TLS is made: it is what costs most in a short process
+        super().__init__()
         self._life = life
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -134,7 +136,7 @@ async def _make_pass(asked: Asked) -> None:
     life = Life(asked.dies_at, asked.before)
     gateway = Gateway(
         admin=KongAdmin(asked.admin_url, transport=MortalTransport(life), attempts=1),
-        proxy=KongProxy(asked.proxy_url, transport=httpx.AsyncHTTPTransport(verify=False)),
+        proxy=KongProxy(asked.proxy_url),
         edge=asked.edge, public_proxy_url=asked.proxy_url, canary_connections=1,
     )  # fmt: skip
     db = MortalDatabase(asked.database_url, life)
@@ -171,6 +173,9 @@ if __name__ == "__main__":
     from tests.kong_sync.mortal import _fork, _warm_up
 
     asyncio.run(_warm_up())
+    # a collection in a child would copy all that it shares with us, which is more work than its pass
+    gc.freeze()
+    gc.disable()
     for line in sys.stdin:
         sys.stdout.write(f"{_fork(pickle.loads(base64.b64decode(line)))}\n")
         sys.stdout.flush()

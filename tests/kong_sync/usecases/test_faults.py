@@ -9,10 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kong_sync.clients.http1 import Http1
 from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.clients.kong_proxy import KongProxy
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.report import Outcome
+from kong_sync.usecases import show_canary as canary
 from kong_sync.usecases.reconcile import reconcile
 from tests.kong_sync.double import Double, Faulty
 from tests.kong_sync.factories import a_phase, a_subscription, an_api, an_id, only
@@ -181,6 +183,36 @@ async def test_a_gateway_restored_empty_is_filled_again(stage: Stage) -> None:
     assert (report.outcome, report.canary_seen) == (Outcome.APPLIED, True)
     assert (await stage.call()).status_code == 200
     assert await stage.plan() == []
+
+
+@pytest.mark.parametrize("route", [None, "/_probe/of-an-old-backup"])
+async def test_what_cannot_be_loaded_any_more_is_not_waited_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, route: str | None
+) -> None:
+    """Kong is emptied, or put back, while the limits are waited for: access waits for a look at all of it, at once."""
+    monkeypatch.setattr(canary, "_ASK_SECONDS", 0.0)
+    await stage.set_up()
+    await tell(stage.db, only(subscriptions=[replace(stage.subscription, version=2, status="paused")]))
+    await stage.serve()
+    edge = stage.gateway.edge
+
+    async def meanwhile(_: httpx.Request) -> httpx.Response:
+        address = f"{stage.double.admin_url}/routes/{edge.id_of('route.probe')}"
+        async with httpx.AsyncClient(transport=Http1(), trust_env=False) as admin:
+            await (admin.patch(address, json={"paths": [route]}) if route else admin.delete(address))
+        return httpx.Response(404, text="no Route matched with those values")
+
+    blind = KongProxy("http://proxy", transport=httpx.MockTransport(meanwhile))
+    patient = replace(stage.gateway, proxy=blind, canary_timeout_seconds=3600)
+    slower = replace(stage.subscription, version=3, phases=(a_phase(limits=Limits(minute=7)),))
+    await tell(stage.db, only(subscriptions=[slower]))
+    report = await reconcile(stage.db, patient, clock=stage.clock, stop=asyncio.Event(), sweep=False)
+    assert (report.outcome, report.sweep_needed) == (Outcome.PARTLY, True)
+    assert (await stage.call()).status_code == 403
+    assert (await stage.reconcile()).outcome is Outcome.APPLIED
+    assert (await stage.call()).headers["X-RateLimit-Limit"] == "7"
+    assert await stage.plan() == []
+    await blind.close()
 
 
 async def test_two_apis_may_swap_their_slugs(stage: Stage) -> None:

@@ -37,6 +37,7 @@ async def mortal() -> AsyncIterator[Mortal]:
 
 
 async def test_in_a_first_provisioning(stage: Stage, mortal: Mortal, urls: DatabaseUrls) -> None:
+    forgetting = await asyncpg.connect(urls.superuser.replace("+asyncpg", ""))
     steps, survived = 0, False
     while not survived:
         market = _another_market(stage, steps)
@@ -44,8 +45,9 @@ async def test_in_a_first_provisioning(stage: Stage, mortal: Mortal, urls: Datab
         survived = await _die(market, mortal, at=steps, sweep=True)
         await _start(market)
         assert (await market.call()).status_code == 200
-        await _forget(urls)
+        await _forget(forgetting)
         steps += 1
+    await forgetting.close()
     assert steps > 31  # as many writes, and some commits
 
 
@@ -109,11 +111,9 @@ def _another_market(stage: Stage, number: int) -> Stage:
     return Stage(stage.db, replace(stage.gateway, edge=edge), stage.clock, stage.double, stage.upstream)
 
 
-async def _forget(urls: DatabaseUrls) -> None:
+async def _forget(connection: asyncpg.Connection) -> None:
     """Our tables hold nothing. What stands in the gateway is another marketplace's for the next namespace."""
-    connection = await asyncpg.connect(urls.superuser.replace("+asyncpg", ""))
     names = await connection.fetch(
         "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
     )
     await connection.execute(";".join(f"DELETE FROM {name}" for (name,) in names))
-    await connection.close()

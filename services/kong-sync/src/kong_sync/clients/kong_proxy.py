@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from kong_sync.clients.http1 import Http1
 from kong_sync.domain.canary import probe_body, probe_key, probe_path
 
 
@@ -27,10 +28,9 @@ class KongProxy:
     def __init__(
         self, url: str, *, timeout_seconds: float = 3.0, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        # no connection is kept: each question may reach another worker
         self._client = httpx.AsyncClient(
-            base_url=url, timeout=timeout_seconds, transport=transport,
-            limits=httpx.Limits(max_keepalive_connections=0), headers={"Connection": "close"},
+            base_url=url, timeout=timeout_seconds, transport=transport or Http1(), trust_env=False,
+            headers={"Connection": "close"},  # none is kept: each question may reach another worker
         )  # fmt: skip
 
     async def look(self, namespace: str, generation: str, *, connections: int) -> Sighting:

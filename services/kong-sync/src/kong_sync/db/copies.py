@@ -55,7 +55,10 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
         "phases": [_phase_json(phase) for phase in subscription.phases],
     }
     if await _put(session, subscription_copy, values):
-        await due.note(session, [Owner(Concern.SUBSCRIPTION, subscription.id)])
+        if subscription.status == "active":
+            await due.note(session, [Owner(Concern.SUBSCRIPTION, subscription.id)])
+        else:
+            await due.note_stop(session, subscription.id)
 
 
 async def put_key(session: AsyncSession, key: Key) -> None:
@@ -67,7 +70,10 @@ async def put_key(session: AsyncSession, key: Key) -> None:
 async def put_quota(session: AsyncSession, quota: Quota) -> None:
     """The copy is at least as new as `quota`."""
     if await _put(session, quota_copy, asdict(quota), key=("subscription_id", "period")):
-        await due.note(session, [Owner(Concern.SUBSCRIPTION, quota.subscription_id)])
+        if quota.state == "reached":
+            await due.note_stop(session, quota.subscription_id)
+        else:
+            await due.note(session, [Owner(Concern.SUBSCRIPTION, quota.subscription_id)])
 
 
 async def all_tables(session: AsyncSession) -> Tables:

@@ -23,21 +23,21 @@ _TAKE = text("""
     FROM due_owner
     WHERE due_at IS NULL OR due_at <= :now
     ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
-# Whether a subscription may call is said by domain/standing.py; here it is asked of many, before any is planned. The id
-# of an owner may come from a tag that anybody may edit: only what has the form of one is read as one.
+# A note only says that there is something to look at: the rows decide, as domain/standing.py has it.
+_NOTE_STOP = text("INSERT INTO due_owner (concern, id, stops) VALUES ('subscription', :id, true)")
 _TO_STOP = text("""
-    SELECT due.id, extract(epoch FROM clock_timestamp() - min(coalesce(due.due_at, due.noted_at)))::float AS waited
-    FROM due_owner AS due JOIN subscription_copy AS subscription ON subscription.id = CASE
-        WHEN due.id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN CAST(due.id AS uuid) END
-    WHERE due.concern = 'subscription' AND (due.due_at IS NULL OR due.due_at <= :now)
-        AND due.id <> ALL (CAST(:besides AS text[]))
+    WITH due AS MATERIALIZED (
+        SELECT CAST(id AS uuid) AS id, min(seq) AS seq, min(noted_at) AS since FROM due_owner
+        WHERE stops AND id <> ALL (CAST(:besides AS text[])) GROUP BY id)
+    SELECT due.id::text, extract(epoch FROM clock_timestamp() - due.since)::float AS waited
+    FROM due JOIN subscription_copy AS subscription ON subscription.id = due.id
+    WHERE EXISTS (
+            SELECT FROM applied_entity
+            WHERE concern = 'subscription' AND owner_id = due.id::text AND kind = 'acls' OFFSET 0)
         AND (subscription.status <> 'active' OR EXISTS (
-            SELECT FROM quota_copy AS quota WHERE quota.subscription_id = subscription.id
-                AND quota.state = 'reached' AND quota.until > :now))
-        AND EXISTS (
-            SELECT FROM applied_entity AS applied WHERE applied.concern = due.concern AND applied.owner_id = due.id
-                AND applied.kind = 'acls')
-    GROUP BY due.id ORDER BY min(due.seq) LIMIT :limit""")
+            SELECT FROM quota_copy AS quota WHERE quota.subscription_id = due.id
+                AND quota.state = 'reached' AND quota.until > :now OFFSET 0))
+    ORDER BY due.seq LIMIT :limit""")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
 _OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
 _DONE = text("DELETE FROM due_owner WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -60,6 +60,11 @@ async def note(session: AsyncSession, owners: Iterable[Owner]) -> None:
     await note_deadlines(session, dict.fromkeys(owners))
 
 
+async def note_stop(session: AsyncSession, subscription_id: str) -> None:
+    """The subscription is due now, and its calls may have to be stopped: that comes first."""
+    await session.execute(_NOTE_STOP, {"id": subscription_id})
+
+
 async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime | None]) -> None:
     """Each owner is due at its time, or now."""
     if times:
@@ -78,8 +83,9 @@ async def take(session: AsyncSession, *, now: datetime, limit: int) -> list[Note
 async def to_stop(
     session: AsyncSession, *, now: datetime, limit: int, besides: Collection[Owner]
 ) -> dict[Owner, float]:
-    """The first `limit` who are due at `now`, may not call, and have access in Kong, or may have; and since when, in
-    seconds. None of `besides`.
+    """The first `limit` whose stop was noted, who may not call at `now`, and have access in Kong, or may have.
+
+    And for how many seconds. None of `besides`.
     """
     rows = await session.execute(
         _TO_STOP, {"now": now, "limit": limit, "besides": [owner.id for owner in besides]}

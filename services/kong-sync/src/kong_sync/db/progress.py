@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Uuid, cast, func, select
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Uuid, cast, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kong_sync.db.copies import is_uuid
 from kong_sync.db.tables import gateway_progress
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.progress import Progress, State
+
+# Arrays: a list of many values would be compiled anew for each number of them.
+_PUT = text("""
+    INSERT INTO gateway_progress (
+        concern, id, version, organisation_id, state, reason, fingerprint, proxy_url, wished_at, changed_at)
+    SELECT *, :now FROM unnest(
+        CAST(:concerns AS text[]), CAST(:ids AS uuid[]), CAST(:versions AS bigint[]), CAST(:organisations AS uuid[]),
+        CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:fingerprints AS text[]), CAST(:urls AS text[]),
+        CAST(:wished AS timestamptz[]))
+    ON CONFLICT (concern, id) DO UPDATE SET
+        version = excluded.version, organisation_id = excluded.organisation_id, state = excluded.state,
+        reason = excluded.reason, fingerprint = excluded.fingerprint, proxy_url = excluded.proxy_url,
+        wished_at = excluded.wished_at, changed_at = excluded.changed_at""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,10 @@ async def find(session: AsyncSession, owner: Owner) -> Told | None:
 
 async def put_all(session: AsyncSession, many: Iterable[Told], *, now: datetime) -> None:
     """Each is stored as given."""
-    values = [_values(told, now) for told in many]
-    for start in range(0, len(values), 1_000):  # a statement takes at most 32,767 parameters
-        statement = insert(gateway_progress).values(values[start : start + 1_000])
-        newer = {name: statement.excluded[name] for name in values[0] if name not in {"concern", "id"}}
-        await session.execute(statement.on_conflict_do_update(index_elements=["concern", "id"], set_=newer))
+    values = [_values(told) for told in many]
+    if values:
+        columns = {name: [one[name] for one in values] for name in values[0]}
+        await session.execute(_PUT, {**columns, "now": now})
 
 
 async def count_by_state(session: AsyncSession) -> dict[str, dict[str, int]]:
@@ -71,13 +83,12 @@ async def count_by_state(session: AsyncSession) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _values(told: Told, now: datetime) -> dict[str, Any]:
+def _values(told: Told) -> dict[str, Any]:
     progress = told.progress
     return {
-        "concern": told.owner.concern.value, "id": told.owner.id, "version": told.version,
-        "organisation_id": told.organisation_id, "state": progress.state.value, "reason": progress.reason,
-        "fingerprint": progress.fingerprint, "proxy_url": progress.proxy_url, "wished_at": told.wished_at,
-        "changed_at": now,
+        "concerns": told.owner.concern.value, "ids": told.owner.id, "versions": told.version,
+        "organisations": told.organisation_id, "states": progress.state.value, "reasons": progress.reason,
+        "fingerprints": progress.fingerprint, "urls": progress.proxy_url, "wished": told.wished_at,
     }  # fmt: skip
 
 

@@ -145,8 +145,10 @@ due_owner = Table(
     Column("id", Text, nullable=False),
     Column("due_at", _INSTANT),
     Column("noted_at", _INSTANT, nullable=False, server_default=text("clock_timestamp()")),
+    Column("stops", Boolean, nullable=False, server_default=text("false")),
     Index("ix_due_owner_owner", "concern", "id"),
     Index("ix_due_owner_due_at", "due_at"),
+    Index("ix_due_owner_stops", "id", postgresql_where=text("stops")),
 )  # fmt: skip
 
 applied_entity = Table(
