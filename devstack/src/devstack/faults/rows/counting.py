@@ -44,8 +44,8 @@ async def kill_consumer(run: Run) -> None:
 
 async def kill_folder(run: Run) -> None:
     """Who adds to the rollups dies before and after its commit, and at random, while a second one does the same."""
-    await run.start("consumer")
-    await run.start("folder")
+    for role in ("ingest", "consumer", "folder"):
+        await run.start(role)
     for step in run.random.sample(FOLD_STEPS, len(FOLD_STEPS)):
         victim = await run.start_to_die("folder", step, nth=run.random.randint(1, 2))
         await run.death(victim, step, measured="deltas in hand")

@@ -17,8 +17,8 @@ from devstack.faults.run import Run
 _POSTGRES_MEGABYTES, _KAFKA_MEGABYTES = 512, 96
 _FULL = b"No space left on device"
 _SUMS = """
-SELECT (SELECT count(*) FROM api_requests_log) AS rows, (SELECT sum(calls) FROM usage_records_hourly) AS hours,
-    (SELECT sum(calls) FROM usage_records_daily) AS days"""
+SELECT (SELECT count(*) FROM api_requests_log) AS rows, (SELECT sum(calls) FROM usage_records_hourly_now) AS hours,
+    (SELECT sum(calls) FROM usage_records_daily_now) AS days"""
 
 
 @cache
