@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY
 
 revision = "0020_scopes"
-down_revision = "0003"
+down_revision = "0020_api_statistics"
 branch_labels = None
 depends_on = None
 
