@@ -3,7 +3,8 @@
 --
 -- acl can only say 403. The consumer's tags, written by kong-sync, hold the real reason:
 --   stop:quota (with until:<unix>), stop:past_due, stop:paused, stop:canceled, stop:pending,
---   status:revoked, status:expired, and api:<id>, which differs from the service's for a key of another API.
+--   status:revoked, status:expired, api:<id>, which differs from the service's for a key of another API, and
+--   scope:<scope> for a key that is restricted to scopes; what is asked for stands in the route's tags (post_access.lua).
 
 -- kong-sync fills these in when it attaches the file; unfilled, the defaults hold
 local PROBLEM_BASE = "@PROBLEM_BASE@"
@@ -56,6 +57,9 @@ local STOPS = {
 }
 local MAINTENANCE = { status = 503, code = "API_UNAVAILABLE", detail = "The provider is at work on this API. Come back as Retry-After says." }
 local SUSPENDED = { status = 503, code = "API_UNAVAILABLE", detail = "The marketplace has suspended this API." }
+local SCOPES_UNKNOWN = "This API key is restricted to scopes, and the API does not say which ones this endpoint needs. Use a key without restriction."
+local SCOPES_MISSING = "This API key does not hold all the scopes that this endpoint needs: "
+
 local REFUSALS = {
   malformed = INVALID, repeated = REPEATED, expired = EXPIRED,
   sunset = BY_STATUS[410], maintenance = MAINTENANCE, suspended = SUSPENDED,
@@ -70,6 +74,26 @@ local function tag_value(tags, prefix)
     end
   end
   return nil -- and not nothing, which tonumber refuses
+end
+
+local function character(hex)
+  return string.char(tonumber(hex, 16))
+end
+
+-- A restricted key at an endpoint that asks for more, or of which nobody knows what it asks for.
+local function insufficient_scope()
+  local route = kong.router.get_route()
+  if not tag_value(route and route.tags, "scopes:") then
+    return { status = 403, code = "INSUFFICIENT_SCOPE", detail = SCOPES_UNKNOWN }
+  end
+  local asked, words = {}, ""
+  for _, tag in ipairs(route.tags) do
+    if tag:sub(1, 6) == "scope:" then
+      asked[#asked + 1] = (tag:sub(7):gsub("%%(%x%x)", character))
+      words = (words == "" and "" or words .. " ") .. asked[#asked]
+    end
+  end
+  return { status = 403, code = "INSUFFICIENT_SCOPE", detail = SCOPES_MISSING .. words .. ".", scopes = asked }
 end
 
 -- Why acl said no, from what kong-sync wrote on the consumer.
@@ -94,12 +118,17 @@ local function forbidden()
     local lifted_at = tonumber(tag_value(consumer.tags, "until:"))
     return QUOTA, lifted_at, tag_value(consumer.tags, "subscription:")
   end
+  if not stop and tag_value(consumer.tags, "scope:") then
+    return insufficient_scope()
+  end
   return STOPS[stop] or INACTIVE
 end
 
 local function problem_of(status)
   local refusal = REFUSALS[kong.ctx.shared.marketplace_refusal]
-  if refusal then
+  if kong.ctx.shared.marketplace_refusal == "scope" then
+    return insufficient_scope()
+  elseif refusal then
     return refusal
   elseif status == 401 then
     return kong.ctx.shared.marketplace_key_presented and INVALID or MISSING
@@ -124,6 +153,13 @@ local function render(problem, status, request_id, upgrade_url)
   local text = '{"type":' .. quoted(PROBLEM_BASE .. slug) .. ',"title":' .. quoted(title)
     .. ',"status":' .. status .. ',"detail":' .. quoted(problem.detail) .. ',"code":' .. quoted(problem.code)
     .. ',"request_id":' .. quoted(request_id)
+  if problem.scopes then
+    local scopes = ""
+    for _, scope in ipairs(problem.scopes) do
+      scopes = scopes .. (scopes == "" and "" or ",") .. quoted(scope)
+    end
+    text = text .. ',"required_scopes":[' .. scopes .. "]"
+  end
   if upgrade_url then
     text = text .. ',"upgrade_url":' .. quoted(upgrade_url)
   end

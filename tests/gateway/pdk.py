@@ -79,6 +79,8 @@ class Exchange:
     consumer_tags: list[str] | None = None
     credential_tags: list[str] | None = None
     service_tags: list[str] = field(default_factory=lambda: ["api:A"])
+    service_path: str | None = None
+    route_tags: list[str] = field(default_factory=lambda: ["api:A"])
     elapsed: float = 0.012
     request_id: str = "0123456789abcdef0123456789abcdef"
     path: str = "/v1/things"
@@ -88,17 +90,32 @@ class Exchange:
         self.lua = LuaRuntime(encoding="latin-1", unpack_returned_tuples=True, register_eval=False)
         table = self.lua.table_from
         self.shared = self.lua.table()
+        self.upstream_path: str | None = None
         self.logged: dict[str, Any] = {}
         self.plugin = self.lua.table()
         self.arg = self.lua.table()
+        self.var = table({"kong_request_id": self.request_id})
         kong = table(
             {
                 "request": table({"get_headers": self._request_headers, "get_path": lambda: self.path}),
                 "service": table(
-                    {"request": table({"set_header": self._set_request, "clear_header": self._clear_request})}
+                    {
+                        "request": table(
+                            {
+                                "set_header": self._set_request,
+                                "clear_header": self._clear_request,
+                                "set_path": lambda path: setattr(self, "upstream_path", path),
+                            }
+                        )
+                    }
                 ),
                 "client": table({"get_consumer": self._consumer, "get_credential": self._credential}),
-                "router": table({"get_service": lambda: self._tagged(self.service_tags)}),
+                "router": table(
+                    {
+                        "get_service": lambda: self._tagged(self.service_tags, path=self.service_path),
+                        "get_route": lambda: self._tagged(self.route_tags),
+                    }
+                ),
                 "log": table({"set_serialize_value": self.logged.__setitem__}),
                 "vault": table({"get": self._secret}),
                 "ctx": table({"shared": self.shared, "plugin": self.plugin}),
@@ -121,7 +138,7 @@ class Exchange:
         )
         ngx = table(
             {
-                "var": table({"kong_request_id": self.request_id}),
+                "var": self.var,
                 "arg": self.arg,
                 "header": table(dict(self.response_headers)),
                 "time": lambda: int(NOW),
@@ -162,8 +179,8 @@ class Exchange:
         for present in [one for one in self.request_headers if one.lower() == name.lower()]:
             del self.request_headers[present]
 
-    def _tagged(self, tags: list[str]) -> Any:
-        return self.lua.table_from({"id": "some-id", "tags": self.lua.table_from(tags)})
+    def _tagged(self, tags: list[str], **more: str | None) -> Any:
+        return self.lua.table_from({"id": "some-id", "tags": self.lua.table_from(tags), **more})
 
     def _consumer(self) -> Any:
         return None if self.consumer_tags is None else self._tagged(self.consumer_tags)

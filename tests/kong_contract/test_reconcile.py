@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -11,12 +12,15 @@ import pytest
 
 from common.db import Database
 from kong_sync.clients.gateway import Gateway
+from kong_sync.domain.limits import Limits
+from kong_sync.domain.records import Endpoint
 from kong_sync.domain.report import Outcome
+from tests.gateway.keys import a_key as a_key_text
 from tests.kong_contract.corner import Corner, until
 from tests.kong_contract.listener import Listener
 from tests.kong_contract.market import gateway_of
 from tests.kong_contract.operator import Operator
-from tests.kong_sync.factories import some_tables
+from tests.kong_sync.factories import a_phase, an_id, only, some_tables
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 from tests.support.clock import FixedClock
@@ -109,6 +113,105 @@ async def test_a_stop_is_in_force_and_comes_undone(stage: Stage, corner: Corner)
         problem = await settled(stage, corner, "/pay/v1/stop", status=expected)
         assert problem.get("code") == (None if status == "active" else "SUBSCRIPTION_INACTIVE")
         assert await stage.plan() == []
+
+
+async def test_a_key_with_scopes_passes_where_it_holds_all_that_are_asked_for(
+    stage: Stage, corner: Corner, operator: Operator, upstream: Listener, sink: Listener
+) -> None:
+    before = await operator.picture()
+    endpoints = (
+        Endpoint("GET", "/things/{id}", ("read",)),
+        Endpoint("GET", "/things/secret", ("a/b", "read")),
+        Endpoint("POST", "/things/{id}", ("write",)),
+        Endpoint("GET", "/open", ()),
+        Endpoint("GET", "/silent", None),
+    )
+    keys = {"read": ("read",), "both": ("a/b", "read")}
+    name = stage.gateway.edge.namespace
+    texts = {word: a_key_text(f"{name}{word}".ljust(43, "0")) for word in keys}
+    credentials = [
+        replace(
+            stage.credential, id=an_id(text), sha256=hashlib.sha256(text.encode()).hexdigest(), share_id=an_id(text),
+            scopes=keys[word],
+        )
+        for word, text in texts.items()
+    ]  # fmt: skip
+    told = some_tables(
+        apis=[stage.api], versions=[replace(stage.version, endpoints=endpoints)],
+        subscriptions=[replace(stage.subscription, phases=(a_phase(limits=Limits(hour=9_000)),))],
+        keys=[stage.credential, *credentials],
+    )  # fmt: skip
+    await tell(stage.db, told)
+    report = await stage.reconcile()
+    assert (report.outcome, report.failures, await stage.plan()) == (Outcome.APPLIED, {}, [])
+
+    async def calls(key: str, *paths: str) -> list[int]:
+        return [
+            (await corner.get(f"/{stage.slug}/pay{path}", [("X-API-Key", key)])).status_code for path in paths
+        ]
+
+    paths = (
+        "/v1/things/7",
+        "/v1/things/secret",
+        "/v1/open",
+        "/v1/silent",
+        "/v1/other",
+        "/things/7",
+        "/things/secret",
+    )
+    for key, expected in (
+        (texts["read"], [200, 403, 200, 403, 403, 200, 403]),
+        (texts["both"], [200, 200, 200, 403, 403, 200, 200]),
+        (stage.key, [200] * 7),
+    ):
+        assert await calls(key, *paths) == expected
+    refused = await settled_for(corner, stage, texts["read"], "/v1/things/secret", status=403)
+    assert (refused["code"], refused["required_scopes"]) == ("INSUFFICIENT_SCOPE", ["a/b", "read"])
+    silent = await settled_for(corner, stage, texts["read"], "/v1/silent", status=403)
+    assert (silent["code"], "required_scopes" in silent) == ("INSUFFICIENT_SCOPE", False)
+
+    upstream.heads.clear()
+    answer = await corner.get(f"/{stage.slug}/pay/v1/things/%C3%BC%20?a=1", [("X-API-Key", texts["both"])])
+    (scoped,) = upstream.heads
+    await corner.get(f"/{stage.slug}/pay/v1/other/%C3%BC%20?a=1", [("X-API-Key", stage.key)])
+    (_, plain) = upstream.heads
+    assert scoped.split("\r\n")[0] == plain.split("\r\n")[0].replace("/other/", "/things/")
+    assert "\r\nx-marketplace-scopes: a/b read\r\n" in scoped.lower()
+    assert "x-marketplace-scopes" not in plain.lower()
+    prefix = f"\r\nx-forwarded-prefix: /{stage.slug}/pay/v1/\r\n"
+    assert prefix in scoped.lower()
+    assert prefix in plain.lower()
+
+    async def entry() -> list[dict[str, Any]]:
+        logged = [entry for body in sink.bodies for entry in json.loads(body)]
+        wanted = answer.headers["X-Kong-Request-Id"]
+        return [one for one in logged if one["request"]["id"] == wanted]
+
+    (logged,) = await until(entry, lambda found: len(found) == 1)
+    assert {f"api:{stage.api.id}", f"version:{stage.version.id}"} <= set(logged["route"]["tags"])
+    assert f"subscription:{stage.subscription.id}" in logged["consumer"]["tags"]
+
+    moved = (Endpoint("GET", "/things/{id}", ("write",)), Endpoint("GET", "/silent", ("read",)))
+    await tell(stage.db, only(versions=[replace(stage.version, version=2, endpoints=moved)]))
+    assert (await stage.serve()).outcome is Outcome.APPLIED
+    assert await stage.plan() == []
+    await settled_for(corner, stage, texts["read"], "/v1/silent", status=200)
+    await settled_for(corner, stage, texts["read"], "/v1/things/7", status=403)
+    await settled_for(corner, stage, stage.key, "/v1/things/7", status=200)
+
+    await tell(stage.db, only(versions=[replace(stage.version, version=3)]))
+    assert (await stage.serve()).outcome is Outcome.APPLIED
+    assert await stage.plan() == []
+    left = [route["name"] for route in await corner.listed("routes")]
+    assert [name for name in left if name.startswith("route-scopes")] == []
+    await settled_for(corner, stage, texts["read"], "/v1/silent", status=403)
+    assert await operator.picture() == before
+
+
+async def settled_for(corner: Corner, stage: Stage, key: str, path: str, *, status: int) -> dict[str, Any]:
+    """The parsed answer to a call with `key`, once every worker gives it."""
+    answer = await corner.settled(f"/{stage.slug}/pay{path}", [("X-API-Key", key)], status=status)
+    return dict(answer.json()) if status != 200 else {}
 
 
 async def test_a_retired_api_goes_and_the_operators_things_stay(

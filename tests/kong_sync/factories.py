@@ -13,7 +13,7 @@ from kong_sync.domain.desired import desired_entities
 from kong_sync.domain.edge import Edge, LuaSource
 from kong_sync.domain.entities import Entity, Kind
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Api, ApiVersion, Key, Phase, Quota, Subscription, Tables
+from kong_sync.domain.records import Api, ApiVersion, Endpoint, Key, Phase, Quota, Subscription, Tables
 
 NOW = datetime(2026, 11, 15, 12, 0, tzinfo=UTC)
 
@@ -52,6 +52,16 @@ def a_version(**overrides: Any) -> ApiVersion:
         id=an_id("v1"), version=1, api_id=an_id("api"), name="v1", state="active", is_latest=True
     )
     return replace(version, **overrides)
+
+
+# Of every kind: asking for one scope, several, none, and saying nothing.
+SCOPED = (
+    Endpoint("GET", "/things", ("read",)),
+    Endpoint("GET", "/things/{id}", ("read",)),
+    Endpoint("POST", "/things", ("a/b,c", "read")),
+    Endpoint("GET", "/open", ()),
+    Endpoint("GET", "/unknown", None),
+)
 
 
 def a_phase(**overrides: Any) -> Phase:

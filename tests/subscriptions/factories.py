@@ -12,6 +12,7 @@ from common.db import Database
 from subscriptions.consumers.api import ApiEvent, on_api
 from subscriptions.consumers.plan import PlanEvent, on_plan
 from subscriptions.consumers.standing import StandingEvent, on_standing
+from subscriptions.consumers.version import VersionEvent, on_version
 from subscriptions.domain.api_key import ApiKey
 from subscriptions.domain.subscription import ApiCopy, Phase, PlanCopy, Status, Subscription
 from tests.support.clock import NOON
@@ -20,6 +21,7 @@ ACME = UUID("01900000-0000-7000-8000-0000000000a1")
 GLOBEX = UUID("01900000-0000-7000-8000-0000000000b2")
 INITECH = UUID("01900000-0000-7000-8000-0000000000c3")
 API = UUID("01900000-0000-7000-8000-000000000011")
+VERSION = UUID("01900000-0000-7000-8000-000000000021")
 PLAN = UUID("01900000-0000-7000-8000-000000000041")
 PLAN_VERSION = UUID("01900000-0000-7000-8000-000000000051")
 SUBSCRIPTION = UUID("01900000-0000-7000-8000-000000000061")
@@ -60,11 +62,22 @@ def a_plan_event(**overrides: Any) -> PlanEvent:
     )  # fmt: skip
 
 
+def a_version_event(*scopes: list[str] | None, **overrides: Any) -> VersionEvent:
+    """A version whose endpoints ask for these."""
+    return VersionEvent.model_validate(
+        {
+            "version_id": VERSION, "version": 1, "api_id": API, "state": "active",
+            "endpoints": [{"scopes": asked} for asked in scopes],
+        } | overrides
+    )  # fmt: skip
+
+
 async def put_on_sale(worker_db: Database, **plan: Any) -> None:
     """The catalogue's events have arrived: the API is published and the plan is sold."""
     async with worker_db.begin() as session:
         await on_api(session, an_api_event(), now=NOON)
         await on_plan(session, a_plan_event(**plan), now=NOON)
+        await on_version(session, a_version_event(["read"], ["read", "write"], [], None), now=NOON)
 
 
 async def set_standing(

@@ -195,3 +195,22 @@ async def test_others_do_not_see_where_calls_are_sent(client: AsyncClient, acme:
     await client.post(f"/v1/apis/{api_id}/versions", json=body, headers=acme())
     public = (await client.get(f"/v1/apis/{api_id}/versions")).json()
     assert "secret.example.com" not in json.dumps(public)
+
+
+async def test_an_endpoint_shows_its_scopes_and_follows_the_document(
+    client: AsyncClient, acme: Caller, worker_db: Database
+) -> None:
+    api_id = await publish(client, acme())
+    shown = []
+    for scopes in (["rates:read"], []):
+        tree = a_document()
+        tree["paths"]["/rates"]["get"]["x-scopes"] = scopes
+        assert (await put(client, acme(), api_id, json.dumps(tree).encode())).status_code == 200
+        answer = await client.get(f"/v1/apis/{api_id}/versions/v1/endpoints")
+        shown.append({item["path"]: item["scopes"] for item in answer.json()["items"]})
+    assert shown == [
+        {"/rates/{currency}": None, "/rates": ["rates:read"]},
+        {"/rates/{currency}": None, "/rates": []},
+    ]
+    told = [e["payload"]["endpoints"] for e in await outbox_events(worker_db, "catalog.version.v1")]
+    assert [{e["path"]: e["scopes"] for e in endpoints} for endpoints in told[-2:]] == shown

@@ -17,7 +17,7 @@ from kong_sync.consumers.subscription import SubscriptionEvent, on_subscription
 from kong_sync.consumers.version import VersionEvent, on_version
 from kong_sync.db import copies
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Tables
+from kong_sync.domain.records import Endpoint, Tables
 from tests.kong_sync.factories import NOW
 
 IDS = {name: str(new_id()) for name in ("api", "version", "provider", "buyer", "subscription", "plan", "key")}
@@ -93,3 +93,19 @@ async def test_a_subscription_without_terms_is_still_known(worker_db: Database) 
 def test_a_key_in_place_of_its_digest_is_refused() -> None:
     with pytest.raises(ValidationError):
         KeyEvent.model_validate(KEY | {"sha256": "mk_live_" + "a" * 49})
+
+
+async def test_scopes_are_taken_over_where_a_document_speaks_of_them(worker_db: Database) -> None:
+    endpoint = VERSION["endpoints"][0]  # type: ignore[index]
+    scoped = [endpoint | {"scopes": ["read"]}, endpoint | {"path": "/y", "scopes": None}]
+    async with worker_db.begin() as session:
+        for version, endpoints in ((3, scoped), (4, scoped[1:])):
+            told = VERSION | {"version": version, "endpoints": endpoints}
+            await on_version(session, VersionEvent.model_validate(told), now=NOW)
+            await on_key(
+                session, KeyEvent.model_validate(KEY | {"version": version, "scopes": ["read"]}), now=NOW
+            )
+            tables = await copies.all_tables(session)
+            expected = (Endpoint("GET", "/x", ("read",)), Endpoint("GET", "/y", None)) if version == 3 else ()
+            assert tables.versions[IDS["version"]].endpoints == expected
+    assert tables.keys[IDS["key"]].scopes == ("read",)

@@ -18,6 +18,7 @@ from kong_sync.domain.progress import Progress, State
 from kong_sync.domain.records import ApiSettings
 from tests.kong_sync.factories import (
     NOW,
+    SCOPED,
     a_key,
     a_phase,
     a_quota,
@@ -37,7 +38,9 @@ SETTINGS = ApiSettings(
 async def test_what_was_put_comes_back(worker_db: Database) -> None:
     tables = some_tables(
         apis=[an_api(cors_origins=("https://a.example", "https://b.example"), upstream_epoch=4, settings=SETTINGS)],
-        versions=[a_version(state="deprecated", deprecated_at=NOW, sunset_at=NOW + timedelta(days=1))],
+        versions=[
+            a_version(state="deprecated", deprecated_at=NOW, sunset_at=NOW + timedelta(days=1), endpoints=SCOPED)
+        ],
         subscriptions=[
             a_subscription(
                 limits_override=Limits(second=1), canceled_at=NOW,
@@ -49,7 +52,7 @@ async def test_what_was_put_comes_back(worker_db: Database) -> None:
                 ),
             )
         ],
-        keys=[a_key(expires_at=NOW + timedelta(days=1))],
+        keys=[a_key(expires_at=NOW + timedelta(days=1), scopes=("a/b", "read"))],
         quotas=[a_quota()],
     )  # fmt: skip
     await tell(worker_db, tables)

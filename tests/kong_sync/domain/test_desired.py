@@ -9,10 +9,13 @@ import pytest
 
 from kong_sync.domain.edge import RedisAddress
 from kong_sync.domain.entities import Entity, Kind, tag_value
+from kong_sync.domain.guard import explained
 from kong_sync.domain.limits import WINDOWS, Limits
-from kong_sync.domain.records import Api, ApiSettings
+from kong_sync.domain.ownership import adopt_all
+from kong_sync.domain.records import Api, ApiSettings, Endpoint
 from tests.kong_sync.factories import (
     NOW,
+    SCOPED,
     a_key,
     a_phase,
     a_quota,
@@ -21,6 +24,7 @@ from tests.kong_sync.factories import (
     an_api,
     an_edge,
     an_id,
+    as_kong_returns,
     of_kind,
     plugin,
     some_tables,
@@ -313,6 +317,90 @@ def test_restricted_keys_take_their_shares_out_of_what_the_subscription_has() ->
     assert all(one["minute"] >= 1 for one in cut.values())
 
 
+def test_endpoints_that_ask_for_the_same_scopes_have_a_route_of_their_own() -> None:
+    entities = wanted(some_tables(versions=[a_version(endpoints=SCOPED)]))
+    before = {e.id: e for e in wanted()}
+    assert {e.id: e for e in entities if e.id in before} == before  # all else is as it was
+    more = [e for e in entities if e.id not in before]
+    routes = {r.id: r for r in more if r.kind is Kind.ROUTE}
+    plugins = {p.fields["route"]["id"]: p for p in more if p.kind is Kind.PLUGIN}
+    assert len(more) == len(routes) + len(plugins)
+    assert routes.keys() == plugins.keys()
+    found = {
+        (*r.fields["methods"], tuple(tag for tag in r.tags if tag.startswith("scope"))): (
+            len(r.fields["paths"]), plugins[r.id].fields["config"]["allow"],
+        )
+        for r in routes.values()
+    }  # fmt: skip
+    api = an_id("api")
+    unrestricted, read = f"api_{api}", f"scope_{api}_read"
+    expected = {
+        ("GET", "HEAD", ("scopes:1", "scope:read")): (2, [unrestricted, read]),
+        ("GET", "HEAD", ("scopes:0",)): (2, [unrestricted, f"restricted_{api}"]),
+        ("POST", ("scopes:2", "scope:a%2Fb%2Cc", "scope:read")): (
+            2, [unrestricted, f"scope_{api}_a%2Fb%2Cc", read],
+        ),
+    }  # fmt: skip
+    assert found == expected
+    for route in routes.values():
+        assert route.fields["strip_path"] is False
+        assert {"prefix:v1", f"version:{an_id('v1')}", f"api:{api}"} <= set(route.tags)
+
+
+def test_without_a_scope_anywhere_an_api_looks_as_ever() -> None:
+    open_to_all = a_version(endpoints=(Endpoint("GET", "/open", ()), Endpoint("GET", "/x", None)))
+    assert wanted(some_tables(versions=[open_to_all])) == wanted()
+
+
+def test_only_the_latest_versions_groups_answer_where_none_is_named() -> None:
+    old = a_version(id=an_id("v0"), name="v0", is_latest=False, endpoints=SCOPED)
+    new = a_version(endpoints=(Endpoint("GET", "/{a}", ()),))
+    routes = [e for e in wanted(some_tables(versions=[old, new])) if "route-scopes" in e.label]
+    by_version = {tag_value(e.tags, "version"): e.fields["paths"] for e in routes}
+    assert all(path.startswith("~/acme/pay/v0(") for path in by_version[an_id("v0")])
+    assert [path.split("(")[0] for path in by_version[an_id("v1")]] == ["~/acme/pay/v1", "~/acme/pay"]
+
+
+def test_a_key_with_scopes_has_a_consumer_in_their_groups_and_as_many_calls_as_the_others() -> None:
+    sold = a_subscription(phases=(a_phase(limits=Limits(minute=100, day=1_001)),))
+    scopes = {"scopes": ("a/b", "read"), "share_id": an_id("scoped")}
+    keys = [
+        a_key(),
+        a_key(id=an_id("scoped"), sha256="1" * 64, **scopes),
+        a_key(id=an_id("successor"), sha256="2" * 64, **scopes),
+        a_key(
+            id=an_id("limited"), sha256="3" * 64, share_id=an_id("limited"), limits=Limits(minute=40, day=1)
+        ),
+        a_key(id=an_id("test"), sha256="4" * 64, mode="test", scopes=("read",), share_id=an_id("test")),
+    ]
+    entities = wanted(some_tables(subscriptions=[sold], keys=keys), edge=an_edge(test_calls_per_day=8))
+    limits, api = limits_by_consumer(entities), an_id("api")
+    found = {
+        consumer.fields["username"].replace(sold.id, "S"): (
+            sorted(
+                acl.fields["group"].replace(api, "A")
+                for acl in of_kind(entities, Kind.ACL, "subscription")
+                if acl.fields["consumer"]["id"] == consumer.id
+            ),
+            [tag for tag in consumer.tags if tag.startswith(("scope", "mode"))],
+            limits[consumer.id],
+        )
+        for consumer in of_kind(entities, Kind.CONSUMER, "subscription")
+    }
+    of_scopes = ["restricted_A", "scope_A_a%2Fb", "scope_A_read"]
+    assert found == {
+        "sub_S": (["api_A"], ["mode:live"], {"minute": 30, "day": 500}),
+        f"sub_S_share_{an_id('limited')}": (["api_A"], ["mode:live"], {"minute": 1, "day": 1}),
+        f"sub_S_share_{an_id('scoped')}": (
+            of_scopes, ["mode:live", "scope:a%2Fb", "scope:read"], {"minute": 30, "day": 500},
+        ),
+        f"test_S_share_{an_id('test')}": (
+            of_scopes[::2], ["mode:test", "scope:read"], {"minute": 4, "day": 4},
+        ),
+    }  # fmt: skip
+    assert len(of_kind(entities, Kind.CREDENTIAL, "subscription")) == 5
+
+
 @pytest.mark.parametrize("status", ["pending_approval", "rejected"])
 def test_an_unapproved_subscription_is_unknown_to_the_gateway(status: str) -> None:
     tables = some_tables(subscriptions=[a_subscription(status=status)])
@@ -344,14 +432,27 @@ def test_every_entity_is_recognised_as_ours_by_tags_and_id_alone() -> None:
     edge = an_edge(file_log_path="/x")
     dead = a_key(id=an_id("dead"), status="revoked")
     test = a_key(id=an_id("test"), mode="test")
-    for entity in wanted(some_tables(keys=[a_key(), dead, test]), edge=edge):
+    scoped = a_key(id=an_id("scoped"), scopes=("a/b", "read"))
+    tables = some_tables(keys=[a_key(), dead, test, scoped], versions=[a_version(endpoints=SCOPED)])
+    for entity in wanted(tables, edge=edge):
         assert edge.is_ours(entity.kind, entity.id, entity.tags), entity
         assert not edge.is_ours(entity.kind, an_id("other"), entity.tags)
         assert not replace(edge, namespace="n").is_ours(entity.kind, entity.id, entity.tags)
 
 
+def test_whose_an_entity_is_is_told_by_tags_and_parents_alone() -> None:
+    tables = some_tables(keys=[a_key(scopes=("a/b", "read"))], versions=[a_version(endpoints=SCOPED)])
+    entities = [entity for entity in wanted(tables) if entity.owner.concern in {"api", "subscription"}]
+    dump = {kind: [as_kong_returns(e).fields for e in entities if e.kind is kind] for kind in Kind}
+    found = {entity.key: entity.owner for entity in adopt_all(an_edge(), dump)}
+    assert found == {entity.key: entity.owner for entity in entities}
+    assert all(explained(entity, tables) for entity in entities)
+    assert not any(explained(e, replace(tables, versions={})) for e in entities if "-scopes" in e.tags[2])
+
+
 def test_no_two_entities_share_an_id_or_a_name() -> None:
-    entities = wanted(some_tables(versions=[a_version(), a_version(id=an_id("v2"), name="v2")]))
+    versions = [a_version(endpoints=SCOPED), a_version(id=an_id("v2"), name="v2", endpoints=SCOPED)]
+    entities = wanted(some_tables(versions=versions))
     assert len({e.key for e in entities}) == len(entities)
     for kind in (Kind.SERVICE, Kind.ROUTE):
         names = [e.fields["name"] for e in entities if e.kind is kind]

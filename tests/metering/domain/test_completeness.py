@@ -43,6 +43,8 @@ def test_names_say_whose_calls_they_were(consumer: str, subscription: str | None
     assert series.subscription_id == (UUID(subscription) if subscription else None)
     assert (series.version_id, series.api_id) == (UUID(VERSION), None)
     assert (Series("s", "theirs", "").version_id, TWO.api_id) == (None, UUID(API))
+    group = Series("s", f"route-scopes.{VERSION}.0a1b2c3d4e.GET.0", consumer)
+    assert (group.version_id, group.api_id) == (UUID(VERSION), None)
 
 
 def test_what_was_counted_between_two_readings() -> None:

@@ -8,9 +8,10 @@ from sqlalchemy import text
 
 from common.db import Database
 from subscriptions.consumers.key_use import KeyUseEvent, on_key_use
+from subscriptions.consumers.version import on_version
 from subscriptions.usecases.expire_keys import expire_keys
 from tests.subscriptions.conftest import Caller
-from tests.subscriptions.factories import GLOBEX, subscribe
+from tests.subscriptions.factories import GLOBEX, SUBSCRIPTION, a_version_event, subscribe
 from tests.support.clock import NOON, FixedClock
 from tests.support.outbox import outbox_events
 
@@ -91,7 +92,6 @@ async def test_keys_that_cannot_be(client: AsyncClient, globex: Caller, on_sale:
         {"name": "x", "mode": "gold"},
         {"name": "x", "expires_at": "2026-11-15T12:00:00Z"},
         {"name": "x", "expires_at": "2027-01-01T00:00:00"},
-        {"name": "x", "scopes": ["all"]},
     ]
     for body in bodies:
         assert (await client.post(path, json=body, headers=globex())).status_code == 422, body
@@ -198,3 +198,44 @@ async def test_a_key_s_last_use_is_shown_as_metering_tells_it(
     assert (key["last_used_at"], shown) == (None, ["30", "41", "41", "41"])
     rotated = (await client.post(f"/v1/keys/{key['id']}/rotate", headers=globex())).json()
     assert (rotated["last_used_at"], rotated["replaces"]["last_used_at"]) == (None, one["last_used_at"])
+
+
+async def test_a_key_holds_scopes_that_its_api_knows_and_a_rotation_hands_them_on(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    subscription_id, _ = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    body = {"name": "ci", "scopes": ["write", "read", "read"]}
+    made = (await client.post(path, json=body, headers=globex())).json()
+    tried = (await client.post(path, json=body | {"mode": "test"}, headers=globex())).json()
+    assert made["scopes"] == tried["scopes"] == ["read", "write"]
+    async with worker_db.begin() as session:  # the API forgets them; keys keep what they were given
+        await on_version(session, a_version_event(version=2), now=NOON)
+    rotated = (await client.post(f"/v1/keys/{made['id']}/rotate", headers=globex())).json()
+    assert rotated["scopes"] == rotated["replaces"]["scopes"] == ["read", "write"]
+    listed = (await client.get(path, headers=globex())).json()["items"]
+    assert [key["scopes"] for key in listed] == [["read", "write"]] * 3 + [[]]
+    told = {
+        e["payload"]["key_id"]: e["payload"] for e in await outbox_events(worker_db, "subscriptions.key.v1")
+    }
+    assert [told[key["id"]]["scopes"] for key in (made, rotated)] == [["read", "write"]] * 2
+    assert told[made["id"]]["share_id"] == told[rotated["id"]]["share_id"] == made["id"]
+
+
+async def test_a_scope_that_the_api_does_not_know_is_named_with_those_it_knows(
+    client: AsyncClient, globex: Caller, on_sale: None, worker_db: Database
+) -> None:
+    subscription_id, _ = await a_subscription(client, globex())
+    path = f"/v1/subscriptions/{subscription_id}/keys"
+    async with worker_db.begin() as session:
+        old = {"version_id": SUBSCRIPTION, "state": "sunset"}
+        await on_version(session, a_version_event(["old"], **old), now=NOON)
+    answer = await client.post(path, json={"name": "x", "scopes": ["read", "old", "all"]}, headers=globex())
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "UNKNOWN_SCOPE")
+    assert problem["errors"][0]["field"] == "scopes"
+    assert problem["known_scopes"] == ["read", "write"]
+    assert "scope all, old." in problem["detail"]
+    for scopes in (["read all"], [""], ["x"] * 51, "read"):
+        answer = await client.post(path, json={"name": "x", "scopes": scopes}, headers=globex())
+        assert (answer.status_code, answer.json()["code"]) == (422, "VALIDATION_FAILED")

@@ -16,7 +16,18 @@ from tests.subscriptions.conftest import Caller
 from tests.subscriptions.factories import ACME, GLOBEX, INITECH, an_api_event, set_standing, subscribe
 from tests.support.clock import NOON
 
-TABLES = ["subscription", "phase", "api_key", "standing", "gateway_state", "quota", "key_use", "api", "plan"]
+TABLES = [
+    "subscription",
+    "phase",
+    "api_key",
+    "standing",
+    "gateway_state",
+    "quota",
+    "key_use",
+    "api_version",
+    "api",
+    "plan",
+]
 CONSUMER, PROVIDER, OTHER, NOBODY = Scope(GLOBEX), Scope(ACME), Scope(INITECH), Scope()
 
 
@@ -42,9 +53,9 @@ async def seen(db: Database, scope: Scope) -> list[int]:
 
 
 async def test_each_side_sees_its_part_and_others_what_is_on_sale(db: Database, sold: dict[str, Any]) -> None:
-    assert await seen(db, CONSUMER) == [1, 1, 1, 1, 1, 1, 1, 1, 1]
-    assert await seen(db, PROVIDER) == [1, 1, 0, 1, 1, 1, 0, 1, 1]
-    assert await seen(db, OTHER) == await seen(db, NOBODY) == [0, 0, 0, 0, 0, 0, 0, 1, 1]
+    assert await seen(db, CONSUMER) == [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert await seen(db, PROVIDER) == [1, 1, 0, 1, 1, 1, 0, 1, 1, 1]
+    assert await seen(db, OTHER) == await seen(db, NOBODY) == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1]
 
 
 async def test_copies_of_what_is_not_on_sale_are_the_provider_s(
@@ -68,7 +79,7 @@ async def test_others_change_nothing_without_a_where(db: Database, sold: dict[st
 
 
 async def test_copies_are_written_by_the_worker_alone(db: Database, sold: dict[str, Any]) -> None:
-    for table in ("standing", "gateway_state", "quota", "api", "plan"):
+    for table in ("standing", "gateway_state", "quota", "api_version", "api", "plan"):
         copy = f"INSERT INTO {table} SELECT * FROM {table}"
         for statement in (f"UPDATE {table} SET version = 9", f"DELETE FROM {table}", copy):
             with pytest.raises(DBAPIError, match="permission denied"):

@@ -51,3 +51,14 @@ def test_a_used_up_limit_gives_no_share() -> None:
         check_share(
             {"minute": 1}, mode=Mode.LIVE, allowed={"minute": 1}, keys=[replace(a_key("x", 1), share_id=None)]
         )
+
+
+def test_a_key_without_limits_gets_an_equal_part_while_there_is_one() -> None:
+    scoped = [replace(a_key(name, 0), rate_limits=None) for name in ("one", "two")]
+    check_share(None, mode=Mode.LIVE, allowed={"minute": 4}, keys=scoped)
+    with pytest.raises(BadShare, match="too few for 4 equal parts"):
+        check_share(None, mode=Mode.LIVE, allowed={"minute": 3}, keys=scoped)
+    with pytest.raises(BadShare, match="at most 97"):
+        check_share({"minute": 98}, mode=Mode.LIVE, allowed={"minute": 100}, keys=scoped)
+    check_share(None, mode=Mode.LIVE, allowed={}, keys=scoped)
+    check_share(None, mode=Mode.TEST, allowed={"minute": 1}, keys=[])

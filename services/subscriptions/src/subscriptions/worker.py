@@ -13,6 +13,7 @@ from subscriptions.consumers.key_use import KeyUseEvent, on_key_use
 from subscriptions.consumers.plan import PlanEvent, on_plan
 from subscriptions.consumers.quota import QuotaEvent, on_quota
 from subscriptions.consumers.standing import StandingEvent, on_standing
+from subscriptions.consumers.version import VersionEvent, on_version
 from subscriptions.settings import Settings
 from subscriptions.usecases.expire_keys import expire_keys
 from subscriptions.usecases.republish import republish
@@ -20,6 +21,7 @@ from subscriptions.usecases.republish import republish
 SUBSCRIPTIONS = [
     Subscription(ApiEvent, on_api),
     Subscription(PlanEvent, on_plan),
+    Subscription(VersionEvent, on_version),
     Subscription(StandingEvent, on_standing),
     Subscription(GatewaySubscriptionEvent, on_gateway_subscription),
     Subscription(QuotaEvent, on_quota),

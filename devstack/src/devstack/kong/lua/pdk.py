@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote_plus
 
 from devstack.kong.exchange import Exchange
 from devstack.kong.lua.variables import read_variable
+from devstack.kong.paths import escape
 from devstack.kong.vault import Vault
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Pdk:
             self.x.upstream_path = str(value)
         elif name == "upstream_host":
             self.x.upstream_host = str(value)
+        elif name == "upstream_x_forwarded_prefix":
+            self.x.prefix = str(value)
         elif name == "args":
             self.x.raw_query = str(value or "")
         else:
@@ -110,7 +113,7 @@ class Pdk:
         self.x.headers.remove(name)
 
     def set_upstream_path(self, path: str) -> None:
-        self.x.upstream_path = path
+        self.x.upstream_path = escape(path)
 
     def set_raw_query(self, query: str) -> None:
         self.x.raw_query = query

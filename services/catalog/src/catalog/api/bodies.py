@@ -321,7 +321,11 @@ class ImportOut(BaseModel):
 
 
 class EndpointOut(BaseModel):
-    """One thing that can be called."""
+    """One thing that can be called.
+
+    `scopes`: all that a restricted key needs; empty: none; null: the document does not say, so only keys without
+    restriction pass.
+    """
 
     model_config = ConfigDict(from_attributes=True)
     id: UUID
@@ -335,6 +339,7 @@ class EndpointOut(BaseModel):
     parameters: list[dict[str, Any]]
     request_types: list[str]
     responses: list[str]
+    scopes: list[str] | None
     weight: int
 
     @classmethod

@@ -91,7 +91,8 @@ def _to_endpoint(row: Row[Any]) -> Endpoint:
     values = dict(row._mapping)
     del values["position"], values["provider_organisation_id"]
     lists = ("tags", "parameters", "request_types", "responses")
-    return Endpoint(**values | {name: tuple(values[name]) for name in lists})
+    scopes = None if row.scopes is None else tuple(row.scopes)
+    return Endpoint(**values | {name: tuple(values[name]) for name in lists} | {"scopes": scopes})
 
 
 def _values(item: Endpoint, version: ApiVersion, position: int) -> dict[str, Any]:
@@ -100,5 +101,6 @@ def _values(item: Endpoint, version: ApiVersion, position: int) -> dict[str, Any
     return (
         values
         | {name: list(values[name]) for name in lists}
+        | {"scopes": None if item.scopes is None else list(item.scopes)}
         | {"position": position, "provider_organisation_id": version.provider_organisation_id}
     )

@@ -161,6 +161,7 @@ endpoint = Table(
     Column("parameters", JSONB, nullable=False),
     Column("request_types", ARRAY(Text), nullable=False),
     Column("responses", ARRAY(Text), nullable=False),
+    Column("scopes", ARRAY(Text)),
     Column("weight", Integer, nullable=False),
     _of_version(),
     UniqueConstraint("version_id", "path", "method"),

@@ -121,7 +121,11 @@ class ApiVersion:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One operation of a version. A call to it counts as `weight` units."""
+    """One operation of a version. A call to it counts as `weight` units.
+
+    A key that is restricted to scopes passes only with all of `scopes`; where they are None the document does not say
+    which those are, and no restricted key passes.
+    """
 
     id: UUID
     version_id: UUID
@@ -135,6 +139,7 @@ class Endpoint:
     parameters: tuple[dict[str, object], ...] = ()
     request_types: tuple[str, ...] = ()
     responses: tuple[str, ...] = ()
+    scopes: tuple[str, ...] | None = None
     weight: int = 1
 
 

@@ -13,13 +13,17 @@ from common.events import Event
 
 
 class EndpointInEvent(BaseModel):
-    """One thing that can be called, by method and path template, and how many units a call to it is."""
+    """One thing that can be called, by method and path template, and how many units a call to it is.
+
+    `scopes` are all that a restricted key needs, none when empty; null: not known, so no restricted key passes.
+    """
 
     model_config = ConfigDict(frozen=True)
     endpoint_id: UUID
     method: str
     path: str
     weight: int
+    scopes: list[str] | None
 
 
 class VersionChanged(Event, topic="catalog.version.v1", type="version.changed", key="version_id"):
@@ -51,7 +55,13 @@ class VersionChanged(Event, topic="catalog.version.v1", type="version.changed", 
             deprecated_at=version.deprecated_at,
             sunset_at=version.sunset_at,
             endpoints=[
-                EndpointInEvent(endpoint_id=e.id, method=e.method, path=path, weight=e.weight)
+                EndpointInEvent(
+                    endpoint_id=e.id,
+                    method=e.method,
+                    path=path,
+                    weight=e.weight,
+                    scopes=None if e.scopes is None else list(e.scopes),
+                )
                 for path, e in matched_endpoints(endpoints)
             ],
         )
@@ -76,6 +86,7 @@ class VersionChanged(Event, topic="catalog.version.v1", type="version.changed", 
                     method="GET",
                     path="/rates/{currency}",
                     weight=1,
+                    scopes=["rates:read"],
                 )
             ],
         )

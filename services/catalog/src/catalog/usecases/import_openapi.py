@@ -55,4 +55,5 @@ def _endpoint(operation: Operation, version: ApiVersion) -> Endpoint:
         parameters=tuple(asdict(parameter) for parameter in operation.parameters),
         request_types=operation.request_types,
         responses=operation.responses,
+        scopes=operation.scopes,
     )

@@ -26,6 +26,7 @@ class KeyEvent(Incoming, topic="subscriptions.key.v1"):
     expires_at: AwareDatetime | None = None
     rate_limits: RateLimits | None = None
     share_id: UUID | None = None
+    scopes: tuple[str, ...] = ()
 
 
 async def on_key(session: AsyncSession, event: KeyEvent, *, now: datetime) -> None:
@@ -37,5 +38,6 @@ async def on_key(session: AsyncSession, event: KeyEvent, *, now: datetime) -> No
             id=str(event.key_id), version=event.version, subscription_id=str(event.subscription_id),
             sha256=event.sha256, mode=event.mode, status=event.status, expires_at=event.expires_at, changed_at=now,
             limits=limits, share_id=str(event.share_id) if event.share_id else None,
+            scopes=event.scopes,
         ),
     )  # fmt: skip

@@ -21,7 +21,17 @@ from kong_sync.db import due
 from kong_sync.db.tables import api_copy, api_key_copy, api_version_copy, quota_copy, subscription_copy
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Api, ApiSettings, ApiVersion, Key, Phase, Quota, Subscription, Tables
+from kong_sync.domain.records import (
+    Api,
+    ApiSettings,
+    ApiVersion,
+    Endpoint,
+    Key,
+    Phase,
+    Quota,
+    Subscription,
+    Tables,
+)
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -63,7 +73,7 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
 
 async def put_key(session: AsyncSession, key: Key) -> None:
     """The copy is at least as new as `key`."""
-    if await _put(session, api_key_copy, asdict(key)):
+    if await _put(session, api_key_copy, {**asdict(key), "scopes": list(key.scopes)}):
         await due.note(session, [Owner(Concern.SUBSCRIPTION, key.subscription_id)])
 
 
@@ -117,7 +127,7 @@ def _made(apis: Rows, versions: Rows, subscriptions: Rows, keys: Rows, quotas: R
     made_quotas = [Quota(**row) for row in quotas]
     return Tables(
         apis={row["id"]: _api(row) for row in apis},
-        versions={row["id"]: ApiVersion(**row) for row in versions},
+        versions={row["id"]: _version(row) for row in versions},
         subscriptions={row["id"]: _subscription(row) for row in subscriptions},
         keys={row["id"]: _key(row) for row in keys},
         quotas={(quota.subscription_id, quota.period): quota for quota in made_quotas},
@@ -179,9 +189,18 @@ def _settings(stored: dict[str, Any]) -> ApiSettings:
     return ApiSettings(**{**stored, **parts})
 
 
+def _version(row: Mapping[str, Any]) -> ApiVersion:
+    endpoints = tuple(
+        Endpoint(one["method"], one["path"], None if one["scopes"] is None else tuple(one["scopes"]))
+        for one in row["endpoints"]
+    )
+    return ApiVersion(**{**row, "endpoints": endpoints})
+
+
 def _key(row: Mapping[str, Any]) -> Key:
     limits = row["limits"]
-    return Key(**{**row, "limits": Limits(**limits) if limits else None})
+    scopes = tuple(row["scopes"])
+    return Key(**{**row, "limits": Limits(**limits) if limits else None, "scopes": scopes})
 
 
 def _subscription(row: Mapping[str, Any]) -> Subscription:

@@ -52,6 +52,7 @@ api_version_copy = Table(
     Column("base_url", Text),
     Column("deprecated_at", _INSTANT),
     Column("sunset_at", _INSTANT),
+    Column("endpoints", JSONB, nullable=False, server_default=text("'[]'")),
     Index("ix_api_version_copy_api_id", "api_id"),
 )  # fmt: skip
 
@@ -81,6 +82,7 @@ api_key_copy = Table(
     Column("changed_at", _INSTANT, nullable=False),
     Column("limits", JSONB(none_as_null=True)),
     Column("share_id", _ID),
+    Column("scopes", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Index("ix_api_key_copy_subscription_id", "subscription_id"),
 )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The desired state as a decK state file (format 3.0), for those who keep, compare or restore it with decK.
 
-Nested as decK nests: routes and plugins in their service; plugins, acls and credentials in their consumer. The tags of
-`_info.select_tags` stand once: decK adds them to every entity that it reads.
+Nested as decK nests: routes and plugins in their service, plugins in their route; plugins, acls and credentials in
+their consumer. The tags of `_info.select_tags` stand once: decK adds them to every entity that it reads.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from kong_sync.domain.edge import Edge
 from kong_sync.domain.entities import Entity, Kind
 
 FORMAT_VERSION = "3.0"
-_PARENTS = ("service", "consumer")
-_COLLECTIONS = {
+_PARENTS = ("service", "route", "consumer")
+_COLLECTIONS: Mapping[Kind, tuple[tuple[Kind, str], ...]] = {
     Kind.SERVICE: ((Kind.ROUTE, "routes"), (Kind.PLUGIN, "plugins")),
+    Kind.ROUTE: ((Kind.PLUGIN, "plugins"),),
     Kind.CONSUMER: (
         (Kind.PLUGIN, "plugins"),
         (Kind.ACL, "acls"),
@@ -36,15 +37,17 @@ def deck_file(edge: Edge, entities: Iterable[Entity]) -> dict[str, Any]:
     return {
         "_format_version": FORMAT_VERSION,
         "_info": {"select_tags": list(edge.selector)},
-        "services": [_root(edge, e, children) for e in entities if e.kind is Kind.SERVICE],
-        "consumers": [_root(edge, e, children) for e in entities if e.kind is Kind.CONSUMER],
+        "services": [_nested(edge, e, children) for e in entities if e.kind is Kind.SERVICE],
+        "consumers": [_nested(edge, e, children) for e in entities if e.kind is Kind.CONSUMER],
     }
 
 
-def _root(edge: Edge, entity: Entity, children: Children) -> dict[str, Any]:
+def _nested(edge: Edge, entity: Entity, children: Children) -> dict[str, Any]:
     nested = {}
-    for kind, name in _COLLECTIONS[entity.kind]:
-        found = [_fields(edge, child) for child in children.get(entity.key, ()) if child.kind is kind]
+    for kind, name in _COLLECTIONS.get(entity.kind, ()):
+        found = [
+            _nested(edge, child, children) for child in children.get(entity.key, ()) if child.kind is kind
+        ]
         if found:
             nested[name] = found
     return {**_fields(edge, entity), **nested}

@@ -64,9 +64,11 @@ class Change:
 # A stop reaches callers first: its reason, then the end of access. Removals go before writes, children before parents,
 # so that a unique name is free before somebody else takes it. Then the probe, without which nothing can be seen; then
 # parents before children, limits before access, and the routes last of all. Only when no route leads to a service any
-# more do its guards go, and then itself.
-_REMOVALS = (Kind.ROUTE, Kind.ACL, Kind.CREDENTIAL, "consumer plugin", Kind.CONSUMER)
-_WRITES = (Kind.SERVICE, Kind.PLUGIN, Kind.CONSUMER, "consumer plugin", Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE)
+# more do its guards go, and then itself. A route's own plugin only opens it to more keys than its service's guards do.
+_REMOVALS = (Kind.ROUTE, "route plugin", Kind.ACL, Kind.CREDENTIAL, "consumer plugin", Kind.CONSUMER)
+_WRITES = (
+    Kind.SERVICE, Kind.PLUGIN, Kind.CONSUMER, "consumer plugin", Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE, "route plugin",
+)  # fmt: skip
 _LAST_REMOVALS = (Kind.PLUGIN, Kind.SERVICE)
 
 
@@ -102,6 +104,8 @@ def _changes(wanted: Entity, present: Entity | None) -> Iterator[Change]:
 def _level(entity: Entity) -> str:
     if entity.kind is Kind.PLUGIN and entity.fields.get("consumer"):
         return "consumer plugin"
+    if entity.kind is Kind.PLUGIN and entity.fields.get("route"):
+        return "route plugin"
     return entity.kind
 
 

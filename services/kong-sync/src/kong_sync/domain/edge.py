@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from kong_sync.domain.entities import MANAGED_TAG, Entity, Kind, Owner, tag_value
 
@@ -104,6 +104,11 @@ class Edge:
         if kind is Kind.CREDENTIAL and part.startswith("key."):
             return id_ == part.removeprefix("key.")
         return id_ == self.id_of(part)
+
+
+def scope_in_tag(scope: str) -> str:
+    """The scope as tags and groups spell it, and as the Lua reads it: Kong allows neither comma nor slash in a tag."""
+    return quote(scope, safe=":")
 
 
 def address(url: str) -> dict[str, Any]:

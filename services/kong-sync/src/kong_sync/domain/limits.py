@@ -35,22 +35,27 @@ def at_most(limits: Limits, other: Limits) -> Limits:
     return Limits(**chosen)
 
 
-def divided(limits: Limits, shares: Mapping[str, Limits]) -> tuple[Limits, dict[str, Limits]]:
+def divided(limits: Limits, shares: Mapping[str, Limits | None]) -> tuple[Limits, dict[str, Limits]]:
     """What is left of `limits` beside `shares`, and the shares as they can be given out.
 
-    Together they are no more than `limits`; only where a smaller plan no longer has a call for each does each keep one,
-    because Kong knows no limit of zero. A window without a limit is a share's own affair.
+    A share without limits (None) gets as much as what is left. Together they are no more than `limits`; only where a
+    smaller plan no longer has a call for each does each keep one, because Kong knows no limit of zero. A window without
+    a limit is a share's own affair.
     """
-    cut = {share_id: asdict(share) for share_id, share in sorted(shares.items())}
-    left = asdict(limits)
+    cut = {share_id: asdict(share) for share_id, share in sorted(shares.items()) if share}
+    equal = {share_id: asdict(Limits()) for share_id, share in sorted(shares.items()) if not share}
+    left, parts = asdict(limits), len(equal) + 1
     for window in WINDOWS:
         if left[window] is None:
             continue
         for share in cut.values():
             asked = share[window] if share[window] is not None else left[window]
-            share[window] = max(min(asked, left[window] - 1), 1)
+            share[window] = max(min(asked, left[window] - parts), 1)
             left[window] = max(left[window] - share[window], 1)
-    return Limits(**left), {share_id: Limits(**share) for share_id, share in cut.items()}
+        for share in equal.values():
+            share[window] = max(left[window] // parts, 1)
+        left[window] = max(left[window] - sum(share[window] for share in equal.values()), 1)
+    return Limits(**left), {share_id: Limits(**share) for share_id, share in {**cut, **equal}.items()}
 
 
 def kong_windows(limits: Limits) -> dict[str, int]:

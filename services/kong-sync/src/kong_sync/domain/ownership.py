@@ -12,7 +12,7 @@ _CANARY_PARTS = frozenset({"credential.probe", "plugin.probe.request-termination
 
 
 def adopt(edge: Edge, kind: Kind, fields: Mapping[str, Any], parents: Mapping[str, Owner]) -> Entity | None:
-    """The entity as ours, or None when it is not. `parents` tells whose a service or a consumer is."""
+    """The entity as ours, or None when it is not. `parents` tells whose a service, a consumer or a route is."""
     tags = tuple(fields.get("tags") or ())
     id_ = str(fields["id"])
     if not edge.is_ours(kind, id_, tags):
@@ -31,23 +31,23 @@ def _owner(tags: tuple[str, ...], fields: Mapping[str, Any], parents: Mapping[st
         return Owner(Concern.API, api)
     if part.startswith("route-fallback."):
         return Owner(Concern.PROVIDER, part.removeprefix("route-fallback."))
-    parent = fields.get("consumer") or fields.get("service") or {}
+    parent = fields.get("consumer") or fields.get("service") or fields.get("route") or {}
     return parents.get(str(parent.get("id")), Owner(Concern.PLATFORM, part))
 
 
 def adopt_all(edge: Edge, dump: Mapping[Kind, Sequence[Mapping[str, Any]]]) -> list[Entity]:
     """What of a dump is ours."""
-    roots = [
+    parts = [
         entity
-        for kind in (Kind.SERVICE, Kind.CONSUMER)
+        for kind in (Kind.SERVICE, Kind.CONSUMER, Kind.ROUTE)
         for fields in dump.get(kind, ())
         if (entity := adopt(edge, kind, fields, {})) is not None
     ]
-    parents = {entity.id: entity.owner for entity in roots}
+    parents = {entity.id: entity.owner for entity in parts}
     hanging = [
         entity
-        for kind in (Kind.ROUTE, Kind.PLUGIN, Kind.ACL, Kind.CREDENTIAL)
+        for kind in (Kind.PLUGIN, Kind.ACL, Kind.CREDENTIAL)
         for fields in dump.get(kind, ())
         if (entity := adopt(edge, kind, fields, parents)) is not None
     ]
-    return roots + hanging
+    return parts + hanging

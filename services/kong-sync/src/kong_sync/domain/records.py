@@ -56,9 +56,22 @@ class Api:
         return self.status == "suspended"
 
 
+# All that are asked for; None where nobody knows which.
+Scopes = tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What can be called, and the scopes that it asks of a restricted key."""
+
+    method: str
+    path: str
+    scopes: Scopes = None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiVersion:
-    """A version of an API as catalog last told it."""
+    """A version of an API as catalog last told it. `endpoints` are none where none says anything of scopes."""
 
     id: str
     version: int
@@ -69,6 +82,12 @@ class ApiVersion:
     base_url: str | None = None
     deprecated_at: datetime | None = None
     sunset_at: datetime | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+
+    @property
+    def asks_for_scopes(self) -> bool:
+        """Some endpoint asks for some."""
+        return any(endpoint.scopes for endpoint in self.endpoints)
 
     @property
     def known(self) -> bool:
@@ -113,7 +132,8 @@ class Subscription:
 class Key:
     """An API key as subscriptions last told it; `changed_at` is when we heard.
 
-    `limits` are its share of the subscription's calls, which the keys with the same `share_id` use together.
+    `limits` are its share of the subscription's calls, which the keys with the same `share_id` use together. With
+    `scopes` it passes only where it holds all that an endpoint asks for.
     """
 
     id: str
@@ -126,6 +146,17 @@ class Key:
     changed_at: datetime
     limits: Limits | None = None
     share_id: str | None = None
+    scopes: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> str | None:
+        """The share that it uses, by its id; None when it is an ordinary key.
+
+        A key with scopes has one too: its consumer is in other groups than the subscription's own.
+        """
+        if self.scopes:
+            return self.share_id or self.id
+        return self.share_id if self.limits and self.mode != "test" else None
 
 
 @dataclass(frozen=True, slots=True)

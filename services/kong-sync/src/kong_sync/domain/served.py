@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from kong_sync.domain.edge import NOWHERE, Edge, address
+from kong_sync.domain.edge import NOWHERE, Edge, address, scope_in_tag
+from kong_sync.domain.endpoint_groups import escaped, groups_of
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.records import Api, ApiSettings, ApiVersion
 
@@ -41,6 +42,16 @@ def group_of(api_id: str) -> str:
     return f"api_{api_id}"
 
 
+def restricted_group_of(api_id: str) -> str:
+    """The acl group of all keys of the API that are restricted to scopes."""
+    return f"restricted_{api_id}"
+
+
+def scope_group_of(api_id: str, scope: str) -> str:
+    """The acl group of the keys of the API that hold `scope`."""
+    return f"scope_{api_id}_{scope_in_tag(scope)}"
+
+
 def latest_of(api: Api, versions: Iterable[ApiVersion], *, now: datetime) -> ApiVersion | None:
     """The version that answers where no version is named: catalog's word, else the last one that still answers."""
     answering = sorted(
@@ -71,6 +82,10 @@ def serve_api(edge: Edge, api: Api, versions: Iterable[ApiVersion], *, now: date
         yield service
         yield from _plugins(edge, api, version, service)
         yield _route(edge, api, version, part=f"route.{version.id}", path=path_of(api, version))
+    if any(version.asks_for_scopes for version in known):
+        names = frozenset(version.name for version in known)
+        for version in known:
+            yield from _group_routes(edge, api, version, is_latest=version is latest, names=names)
     if latest:
         yield _route(edge, api, latest, part=f"route-latest.{api.id}", path=path_of(api))
 
@@ -129,10 +144,15 @@ def _service(edge: Edge, api: Api, version: ApiVersion, latest: ApiVersion | Non
 
 
 def _route(edge: Edge, api: Api, version: ApiVersion, *, part: str, path: str) -> Entity:
-    fields = {
+    # a plain prefix /v1 would take /v10 as well
+    fields = _route_fields(edge, version, part, [f"{path}/", f"~{escaped(path)}$"])
+    return edge.entity(Kind.ROUTE, part, _owner(api), fields, tags=_tags(edge, api, version))
+
+
+def _route_fields(edge: Edge, version: ApiVersion, part: str, paths: list[str]) -> dict[str, Any]:
+    return {
         "name": part,
-        # a plain prefix /v1 would take /v10 as well
-        "paths": [f"{path}/", f"~{re.escape(path).replace(re.escape('-'), '-')}$"],
+        "paths": paths,
         "protocols": ["http", "https"],
         "strip_path": True,
         "preserve_host": False,
@@ -140,7 +160,40 @@ def _route(edge: Edge, api: Api, version: ApiVersion, *, part: str, path: str) -
         "response_buffering": True,
         "service": {"id": edge.id_of(f"service.{version.id}")},
     }
-    return edge.entity(Kind.ROUTE, part, _owner(api), fields, tags=_tags(edge, api, version))
+
+
+def _group_routes(
+    edge: Edge, api: Api, version: ApiVersion, *, is_latest: bool, names: frozenset[str]
+) -> Iterator[Entity]:
+    """A route for the endpoints that ask for the same scopes, open to the keys that hold them.
+
+    It wins over the version's own route, for it names a method as well. Kong would strip all that a regex matches, so
+    the Lua strips the prefix, by the tag `prefix`. The acl knows only "any of": that a key holds all of several scopes
+    is the Lua's to see, by the tags. Until its acl stands there, the service's holds, which takes no restricted key.
+    """
+    for group in groups_of(version.endpoints):
+        paths = group.paths(path_of(api, version))
+        if is_latest:  # where no version is named, the versions' names are theirs
+            paths += group.paths(path_of(api), besides=names)
+        digest = hashlib.sha256(" ".join(group.scopes or ()).encode()).hexdigest()[:10]
+        word = "unknown" if group.scopes is None else digest
+        part = f"route-scopes.{version.id}.{word}.{group.methods[0]}.{group.level}"
+        asked = [f"scope:{scope_in_tag(scope)}" for scope in group.scopes or ()]
+        known = () if group.scopes is None else (f"scopes:{len(asked)}", *asked)
+        fields = {
+            **_route_fields(edge, version, part, paths),
+            "methods": list(group.methods),
+            "regex_priority": group.level,
+            "strip_path": False,
+        }
+        tags = (*_tags(edge, api, version), f"prefix:{version.name}", *known)
+        route = edge.entity(Kind.ROUTE, part, _owner(api), fields, tags=tags)
+        yield route
+        if group.scopes is not None:
+            groups = [scope_group_of(api.id, scope) for scope in group.scopes]
+            allow = [group_of(api.id), *(groups or [restricted_group_of(api.id)])]
+            acl = {"allow": allow, "hide_groups_header": True}
+            yield edge.plugin("acl", part.replace("route", "plugin", 1), _owner(api), acl, route=route.id)
 
 
 def guards(edge: Edge, part: str, owner: Owner, service_id: str, *, group: str) -> Iterator[Entity]:

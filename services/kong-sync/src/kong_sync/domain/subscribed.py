@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kong_sync.domain.edge import Edge
+from kong_sync.domain.edge import Edge, scope_in_tag
 from kong_sync.domain.entities import Concern, Entity, Kind, Owner
 from kong_sync.domain.limits import Limits, at_most, divided, kong_windows
 from kong_sync.domain.records import Key, Phase, Quota, Subscription
-from kong_sync.domain.served import group_of
+from kong_sync.domain.served import group_of, restricted_group_of, scope_group_of
 from kong_sync.domain.standing import Stop, is_known, is_remembered, limits_of, phase_in_force, stop_of
 
 DEAD_KEY_STATES = ("revoked", "expired")
@@ -42,6 +42,7 @@ class _Holder:
     names: Mapping[str, str]
     mode: str
     limits: Limits
+    scopes: tuple[str, ...] = ()
 
 
 def _holders(
@@ -49,27 +50,47 @@ def _holders(
 ) -> dict[str, _Holder]:
     """The consumers by part. Kong counts by consumer, so a share of the calls has one of its own, and the
     subscription's own has what is left: together they never have more than was sold. Test keys have one together, with
-    a small limit, and their calls are told apart in every log entry.
+    a small limit, and their calls are told apart in every log entry; those with scopes have a share of that limit.
     """
     allowed = limits_of(subscription, now=now)
-    left, shares = divided(allowed, {key.share_id: key.limits for key in keys if key.share_id and key.limits})
+    test = [key for key in keys if key.mode == "test"]
+    live = [key for key in keys if key.mode != "test"]
+    left, holders = _shares(subscription, live, allowed, prefix="sub")
     names = {"username": f"sub_{subscription.id}", "custom_id": subscription.id}
-    holders = {f"consumer.{subscription.id}": _Holder(names, "live", left)}
-    for share_id, limits in shares.items():
-        # metering reads the subscription from this name in the gateway's own counters
-        names = {"username": f"sub_{subscription.id}_share_{share_id}"}
-        holders[f"consumer-share.{share_id}"] = _Holder(names, "live", limits)
-    if any(key.mode == "test" for key in keys):
-        limits = at_most(allowed, Limits(day=edge.test_calls_per_day))
-        names = {"username": f"test_{subscription.id}"}
-        holders[f"consumer-test.{subscription.id}"] = _Holder(names, "test", limits)
+    holders[f"consumer.{subscription.id}"] = _Holder(names, "live", left)
+    if test:
+        most = at_most(allowed, Limits(day=edge.test_calls_per_day))
+        left, shares = _shares(subscription, test, most, prefix="test")
+        holders |= shares
+        if not all(key.scopes for key in test):
+            names = {"username": f"test_{subscription.id}"}
+            holders[f"consumer-test.{subscription.id}"] = _Holder(names, "test", left)
     return holders
 
 
+def _shares(
+    subscription: Subscription, keys: Sequence[Key], allowed: Limits, *, prefix: str
+) -> tuple[Limits, dict[str, _Holder]]:
+    """What is left of `allowed`, and the consumers of the shares; the keys of a share hold the same scopes."""
+    sharing = {key.share: key for key in keys if key.share}
+    left, shares = divided(allowed, {share_id: key.limits for share_id, key in sharing.items()})
+    mode = "test" if prefix == "test" else "live"
+    return left, {
+        # metering reads the subscription from this name in the gateway's own counters
+        f"consumer-share.{share_id}": _Holder(
+            {"username": f"{prefix}_{subscription.id}_share_{share_id}"},
+            mode,
+            limits,
+            sharing[share_id].scopes,
+        )
+        for share_id, limits in shares.items()
+    }
+
+
 def _holder_part(subscription: Subscription, key: Key) -> str:
-    if key.mode == "test":
-        return f"consumer-test.{subscription.id}"
-    return f"consumer-share.{key.share_id}" if key.share_id and key.limits else f"consumer.{subscription.id}"
+    if key.share:
+        return f"consumer-share.{key.share}"
+    return f"consumer{'-test' if key.mode == 'test' else ''}.{subscription.id}"
 
 
 def graveyards(edge: Edge) -> Iterator[Entity]:
@@ -93,6 +114,7 @@ def _consumer(
         f"provider:{subscription.provider_id}",
         f"mode:{holder.mode}",
         *(_counting_tags(phase) if phase else ()),
+        *(f"scope:{scope_in_tag(scope)}" for scope in holder.scopes),
         *_stop_tags(stop),
     )
     consumer = edge.entity(Kind.CONSUMER, part, owner, holder.names, tags=tags)
@@ -101,8 +123,17 @@ def _consumer(
     if windows:
         yield edge.plugin("rate-limiting", part, owner, _rate_limiting(edge, windows), consumer=consumer.id)
     if stop is None:
-        fields = {"group": group_of(subscription.api_id), "consumer": {"id": consumer.id}}
-        yield edge.entity(Kind.ACL, f"{part}.acl", owner, fields)
+        for name, group in _groups(subscription.api_id, holder.scopes).items():
+            fields = {"group": group, "consumer": {"id": consumer.id}}
+            yield edge.entity(Kind.ACL, f"{part}.{name}", owner, fields)
+
+
+def _groups(api_id: str, scopes: Iterable[str]) -> dict[str, str]:
+    """The acl groups of a consumer, by what tells them apart: the API's own, or those of its scopes."""
+    if not scopes:
+        return {"acl": group_of(api_id)}
+    of_scopes = {f"acl.{scope_in_tag(scope)}": scope_group_of(api_id, scope) for scope in scopes}
+    return {"acl": restricted_group_of(api_id), **of_scopes}
 
 
 def _counting_tags(phase: Phase) -> Iterator[str]:

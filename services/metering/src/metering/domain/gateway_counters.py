@@ -13,7 +13,7 @@ _ALL = "kong_nginx_requests_total{"
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 _ID = r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 # The names that kong-sync gives. A restricted key's consumer is named after its subscription too.
-_ROUTE = re.compile(rf"route\.{_ID}")
+_ROUTE = re.compile(rf"route(?:-scopes)?\.{_ID}(?:\..+)?")
 _LATEST = re.compile(rf"route-latest\.{_ID}")
 _CONSUMER = re.compile(rf"(?:sub|test)_{_ID}(?:_share_.+)?")
 

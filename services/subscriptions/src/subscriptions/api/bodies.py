@@ -56,12 +56,20 @@ class RateLimits(Body):
     day: Calls | None = None
 
 
+Scope = Annotated[str, StringConstraints(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]{1,128}$")]
+
+
 class KeyCreate(Body):
-    """A further key. With `rate_limits` it has that share of the subscription's calls; the other keys have the rest."""
+    """A further key. With `rate_limits` it has that share of the subscription's calls; the other keys have the rest.
+
+    With `scopes` it passes only at endpoints all of whose scopes it holds; without limits of its own, its share is as
+    large as that of all unrestricted keys together.
+    """
 
     name: KeyName
     mode: Mode = Mode.LIVE
     expires_at: AwareDatetime | None = None
+    scopes: Annotated[list[Scope], Field(max_length=50)] = []
     rate_limits: RateLimits | None = None
 
     @property

@@ -24,6 +24,7 @@ from subscriptions.domain.errors import (
     SubscriptionNotFound,
     SubscriptionNotLive,
     TooManyKeys,
+    UnknownScope,
 )
 from subscriptions.usecases.issue_key import KeyRequest, issue_key
 from subscriptions.usecases.revoke_key import revoke_key
@@ -36,7 +37,9 @@ router = APIRouter(tags=["keys"])
     "/v1/subscriptions/{subscription_id}/keys",
     status_code=201,
     response_model=NewKeyOut,
-    responses=error_responses(SubscriptionNotFound, SubscriptionNotLive, TooManyKeys, BadExpiry, BadShare),
+    responses=error_responses(
+        SubscriptionNotFound, SubscriptionNotLive, TooManyKeys, BadExpiry, BadShare, UnknownScope
+    ),
 )
 async def create_key(
     *, subscription_id: UUID, body: KeyCreate, caller: Editor, session: Transaction, clock: ClockDep,
@@ -48,7 +51,9 @@ async def create_key(
     found = await subscriptions.get_of_consumer(
         session, subscription_id, organisation_id=caller.organisation_id
     )
-    wanted = KeyRequest(body.name, body.mode, body.expires_at, rate_limits=body.restriction)
+    wanted = KeyRequest(
+        body.name, body.mode, body.expires_at, tuple(sorted(set(body.scopes))), body.restriction
+    )
     key, secret = await issue_key(
         session, found, wanted, random_bytes=secrets.token_bytes(RANDOM_BYTES), now=clock.now()
     )

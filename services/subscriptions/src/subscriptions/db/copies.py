@@ -10,7 +10,7 @@ from sqlalchemy import Table, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from subscriptions.db.tables import api, gateway_state, key_use, plan, quota, standing
+from subscriptions.db.tables import api, api_version, gateway_state, key_use, plan, quota, standing
 from subscriptions.domain.subscription import ApiCopy, Gateway, PlanCopy, Quota, Standing
 
 _LOCK_STANDING = text("SELECT pg_advisory_xact_lock(hashtextextended('standing ' || :organisation, 0))")
@@ -24,6 +24,11 @@ async def put_api(session: AsyncSession, copy: ApiCopy) -> None:
 async def put_plan(session: AsyncSession, copy: PlanCopy) -> None:
     """The plan is known as `copy` says, unless something newer is known."""
     await _put(session, plan, ["plan_id"], asdict(copy))
+
+
+async def put_version(session: AsyncSession, values: Mapping[str, Any]) -> None:
+    """The version of an API is known as `values` say, unless something newer is known."""
+    await _put(session, api_version, ["version_id"], values)
 
 
 async def put_gateway(session: AsyncSession, subscription_id: UUID, value: Gateway, *, version: int) -> None:
@@ -58,6 +63,14 @@ async def find_api(session: AsyncSession, api_id: UUID) -> ApiCopy | None:
     """The API, or None when nothing was heard of it or the session's scope may not see it."""
     row = (await session.execute(select(api).where(api.c.api_id == api_id))).first()
     return ApiCopy(**row._mapping) if row else None
+
+
+async def known_scopes(session: AsyncSession, api_id: UUID) -> frozenset[str]:
+    """The scopes that any version of the API asks for, those that were switched off aside."""
+    query = select(api_version.c.scopes).where(
+        api_version.c.api_id == api_id, api_version.c.state != "sunset"
+    )
+    return frozenset(scope for scopes in await session.scalars(query) for scope in scopes)
 
 
 async def lock_standing(session: AsyncSession, organisation_id: UUID) -> None:

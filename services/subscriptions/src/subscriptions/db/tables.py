@@ -53,6 +53,17 @@ plan = Table(
     Column("terms", JSONB, nullable=False),
 )
 
+api_version = Table(
+    "api_version",
+    metadata,
+    Column("version_id", Uuid, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("api_id", Uuid, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Index("ix_api_version_api_id", "api_id"),
+)
+
 standing = Table(
     "standing",
     metadata,

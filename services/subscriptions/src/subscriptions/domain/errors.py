@@ -1,5 +1,6 @@
 """The situations in which subscriptions say no, each with the code that clients match on."""
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from common.errors import Conflict, Invalid, NotFound, PaymentRequired
@@ -114,6 +115,19 @@ class BadShare(Invalid):
 
     def __init__(self, detail: str, field: str) -> None:
         super().__init__(detail, field=field)
+
+
+class UnknownScope(Invalid):
+    """No version of the API asks for such a scope."""
+
+    code = "UNKNOWN_SCOPE"
+
+    def __init__(self, unknown: Iterable[str], known: Iterable[str]) -> None:
+        names, known = ", ".join(sorted(unknown)), sorted(known)
+        there = f"It knows {', '.join(known)}." if known else "It knows none."
+        super().__init__(
+            f"The API does not know the scope {names}. {there}", field="scopes", known_scopes=known
+        )
 
 
 class BadExpiry(Invalid):

@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import outbox
 from common.ids import new_id
-from subscriptions.db import keys
+from subscriptions.db import copies, keys
 from subscriptions.domain.api_key import ApiKey, Mode, Secret, make_secret
-from subscriptions.domain.errors import SubscriptionNotLive
+from subscriptions.domain.errors import SubscriptionNotLive, UnknownScope
 from subscriptions.domain.rotation import check_room, checked_expiry
 from subscriptions.domain.shares import allowed_by, check_share
 from subscriptions.domain.subscription import STARTED, Subscription
@@ -40,15 +40,16 @@ async def issue_key(
 ) -> tuple[ApiKey, Secret]:
     """The subscription, which the caller has locked, has one more key. The secret exists in this answer only.
 
-    With `wanted.share_id` it goes on with another's share; else `wanted.rate_limits` must fit beside the others.
+    With `wanted.share_id` it goes on with another's share and scopes; else the API must know `wanted.scopes`, and its
+    share must fit beside the others.
     """
     if subscription.status not in STARTED:
         raise SubscriptionNotLive(subscription.status)
     checked_expiry(wanted.expires_at, now=now)
     check_room(await keys.count_usable(session, subscription.id))
-    if wanted.rate_limits and wanted.share_id is None:
-        restricted = await keys.list_with_share(session, subscription.id)
-        check_share(wanted.rate_limits, mode=wanted.mode, allowed=allowed_by(subscription), keys=restricted)
+    restricted = bool(wanted.rate_limits or wanted.scopes)
+    if restricted and wanted.share_id is None:
+        await _check_restriction(session, subscription, wanted)
     key_id = new_id()
     secret = make_secret(wanted.mode, random_bytes=random_bytes)
     key = ApiKey(
@@ -65,9 +66,18 @@ async def issue_key(
         expires_at=wanted.expires_at,
         scopes=wanted.scopes,
         rate_limits=wanted.rate_limits,
-        share_id=wanted.share_id or (key_id if wanted.rate_limits else None),
+        share_id=wanted.share_id or (key_id if restricted else None),
     )
     await keys.insert_key(session, key)
     await outbox.publish(session, KeyChanged.of(key), now=now)
     KEYS_ISSUED.labels(wanted.mode.value).inc()
     return key, secret
+
+
+async def _check_restriction(session: AsyncSession, subscription: Subscription, wanted: KeyRequest) -> None:
+    if wanted.scopes:
+        known = await copies.known_scopes(session, subscription.api_id)
+        if unknown := set(wanted.scopes) - known:
+            raise UnknownScope(unknown, known)
+    others = await keys.list_with_share(session, subscription.id)
+    check_share(wanted.rate_limits, mode=wanted.mode, allowed=allowed_by(subscription), keys=others)

@@ -11,6 +11,7 @@ class Limits:
     max_depth: int = 100
     max_nodes: int = 500_000  # after YAML aliases are unfolded
     max_operations: int = 5_000
+    max_scope_sets: int = 100  # each is some routes in the gateway
     max_warnings: int = 50
 
 

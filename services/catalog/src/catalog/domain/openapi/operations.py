@@ -9,6 +9,7 @@ from catalog.domain.errors import DocumentInvalid, DocumentTooComplex, NoOperati
 from catalog.domain.openapi.limits import Limits
 from catalog.domain.openapi.notes import Notes
 from catalog.domain.openapi.references import pointer, resolve
+from catalog.domain.openapi.scopes import scopes_of
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _TEMPLATE = re.compile(r"\{([^{}]+)\}")
@@ -46,6 +47,7 @@ class Operation:
     parameters: tuple[Parameter, ...]
     request_types: tuple[str, ...]
     responses: tuple[str, ...]
+    scopes: tuple[str, ...] | None = None
 
 
 def operations_of(tree: dict[str, Any], *, limits: Limits, notes: Notes) -> list[Operation]:
@@ -61,6 +63,8 @@ def operations_of(tree: dict[str, Any], *, limits: Limits, notes: Notes) -> list
         raise NoOperations
     if len(operations) > limits.max_operations:
         raise DocumentTooComplex(f"The document describes more than {limits.max_operations} operations.")
+    if len({operation.scopes for operation in operations}) > limits.max_scope_sets:
+        raise DocumentTooComplex(f"The document asks for more than {limits.max_scope_sets} sets of scopes.")
     _note_repetitions(operations, notes)
     return operations
 
@@ -134,6 +138,7 @@ def _operation(
         parameters=tuple(parameters.values()),
         request_types=tuple(clean(t, 100) for t in content) if isinstance(content, dict) else (),
         responses=tuple(clean(code, 20) for code in responses if not code.startswith("x-")),
+        scopes=scopes_of(source.tree, raw, at=at, notes=notes),
     )
 
 
