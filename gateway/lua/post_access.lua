@@ -13,6 +13,8 @@
 local hmac = require "resty.openssl.hmac"
 
 local MASTER = "{vault://env/upstream-master}"
+-- by these some servers take one method for another
+local METHOD_OVERRIDES = { "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override" }
 -- what of the consumer's tags is told, in the order in which it is signed
 local CALLER = {
   { "X-Marketplace-Organisation", "org:" },
@@ -129,6 +131,9 @@ local function introduce_caller(scopes)
       told = told == "" and scope or told .. " " .. scope
     end
     request.set_header("X-Marketplace-Scopes", told)
+    for _, name in ipairs(METHOD_OVERRIDES) do
+      request.clear_header(name)
+    end
     message = message .. "\n" .. told
   end
   request.set_header("X-Marketplace-Timestamp", at)

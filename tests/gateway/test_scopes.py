@@ -93,6 +93,17 @@ def test_the_provider_is_told_the_scopes_under_the_signature() -> None:
     assert verified(plain.request_headers, secret)
 
 
+def test_a_restricted_key_names_no_other_method() -> None:
+    names = ("X-HTTP-Method-Override", "X-HTTP-Method", "x-method-override")
+    left = []
+    for held in (["read", "a%2Fb%2Cc"], []):
+        exchange = call(held, READ_WRITE)
+        exchange.request_headers |= dict.fromkeys(names, "DELETE")
+        assert exchange.run_access("post_access") is None
+        left.append([name for name in names if name in exchange.request_headers])
+    assert left == [[], [*names]]
+
+
 @pytest.mark.parametrize(
     ("path", "base", "asked", "prefix"),
     [

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from kong_sync.domain.diff import diff
 from kong_sync.domain.edge import RedisAddress
 from kong_sync.domain.entities import Entity, Kind, tag_value
 from kong_sync.domain.guard import explained
@@ -345,6 +346,14 @@ def test_endpoints_that_ask_for_the_same_scopes_have_a_route_of_their_own() -> N
     for route in routes.values():
         assert route.fields["strip_path"] is False
         assert {"prefix:v1", f"version:{an_id('v1')}", f"api:{api}"} <= set(route.tags)
+
+
+def test_further_endpoints_of_a_group_change_its_route_and_no_more() -> None:
+    more = [Endpoint("GET", f"/more/{n}/{{id}}", ("read",)) for n in range(100)]
+    before = wanted(some_tables(versions=[a_version(endpoints=SCOPED)]))
+    after = wanted(some_tables(versions=[a_version(endpoints=(*SCOPED, *more))]))
+    (change,) = diff(after, [as_kong_returns(entity) for entity in before])
+    assert (change.entity.kind, change.fields) == (Kind.ROUTE, ("paths",))
 
 
 def test_without_a_scope_anywhere_an_api_looks_as_ever() -> None:

@@ -75,6 +75,24 @@ def test_the_more_specific_template_wins_whatever_it_asks_for() -> None:
     assert [group.scopes for group in groups].count(UNKNOWN) == 1  # only where another's would take it
 
 
+def test_another_case_is_no_way_round_a_template() -> None:
+    groups = groups_of(
+        some(("/users/{id}", READ), ("/users/me", WRITE), ("/V2/x", READ), ("/a", READ), ("/A", WRITE))
+    )
+    asked = {"/users/ME": WRITE, "/Users/7": READ, "/a": "general", "/A": "general", "/v2/x": READ}
+    assert {path: taken(groups, "POST", path) for path in asked} == asked
+    assert taken(groups, "POST", "/v2/x", besides={"v2"}) == "general"
+
+
+def test_templates_that_overlap_without_end_have_no_routes() -> None:
+    def towers(height: int) -> list[Endpoint]:
+        paths = ["/" + "/".join(["a"] * n + ["{x}"] * (12 - n)) for n in range(height)]
+        return some(*[(path, READ if n % 2 else WRITE) for n, path in enumerate(paths)])
+
+    assert len(groups_of(towers(10))) == 10
+    assert groups_of(towers(11)) == []
+
+
 def test_a_head_that_is_not_described_is_its_get() -> None:
     described = some(("/a", READ), method="GET")
     assert taken(groups_of(described), "HEAD", "/a") == READ

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from kong_sync.domain.records import Endpoint, Scopes
@@ -21,6 +21,8 @@ _ESCAPES = "%[^2/]|%2[^F/]"
 _UNIT = rf"[^/%\\]|{_ESCAPES}"
 _ANY = f"(?:{_UNIT})+"
 _LONGEST_REGEX = 4_000
+# Each level is some routes. No document written by hand comes near; one made to have thousands gets none.
+_HIGHEST_LEVEL = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,12 @@ class Group:
     templates: tuple[Template, ...]
 
     def paths(self, prefix: str, *, besides: Collection[str] = ()) -> list[str]:
-        """Kong's regex paths of the templates below `prefix`.
+        """Kong's regex paths of the templates below `prefix`, in upper and lower case: some servers do not mind either.
 
         None of them matches a path whose first segment is one of `besides`: something else answers there.
         """
         regexes = sorted(regex for t in self.templates if (regex := t.regex(besides)) is not None)
-        return [f"~{escaped(prefix)}(?:{'|'.join(some)})$" for some in _in_chunks(regexes)]
+        return [f"~{escaped(prefix)}(?i:{'|'.join(some)})$" for some in _in_chunks(regexes)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,18 @@ class Template:
         """Smaller for the more specific of two that match the same call: literals from the left."""
         return tuple(segment.looseness for segment in self.segments)
 
+    @property
+    def shape(self) -> str:
+        """The same for templates that match the same calls."""
+        return "/".join(segment.regex for segment in self.segments).lower()
+
     def regex(self, besides: Collection[str]) -> str | None:
         """What the path below the version's looks like; None when it could only be taken for one of `besides`."""
         first, *rest = self.segments
         if not rest and first.literal == "":
             return "/?"
         start = first.regex
-        if any(re.fullmatch(first.regex, name) for name in besides):
+        if any(re.fullmatch(first.regex, name, re.IGNORECASE) for name in besides):
             if not first.is_any:
                 return None
             start = _besides(frozenset(besides), may_end=False)
@@ -84,7 +91,7 @@ class _Segment:
     def of(cls, text: str) -> _Segment:
         around = _PARAMETER.split(text)
         if len(around) == 1:
-            return cls(escaped(text), text, 0)
+            return cls(escaped(text), text.lower(), 0)
         return cls(_ANY.join(escaped(part) for part in around), None, 1 if any(around) else 2)
 
     @property
@@ -94,33 +101,44 @@ class _Segment:
 
 @dataclass(slots=True)
 class _Node:
-    """The templates placed so far, by segments; parameters stand under None."""
+    """The templates placed so far, by segments; parameters stand under None.
+
+    Of those that end here, and of all here and below, it knows the highest level by what they ask for.
+    """
 
     below: dict[str | None, _Node] = field(default_factory=dict)
-    placed: list[tuple[Scopes, int]] = field(default_factory=list)
+    ending: dict[Scopes, int] = field(default_factory=dict)
+    beneath: dict[Scopes, int] = field(default_factory=dict)
 
-    def overlapping(self, segments: tuple[_Segment, ...]) -> Iterator[tuple[Scopes, int]]:
-        """What was placed for templates that may match a call which `segments` match too."""
+    def level_for(self, segments: tuple[_Segment, ...], scopes: Scopes, level: int = 0) -> int:
+        """At least `level`, and above every template that asks for something else and may match the same call."""
+        known = self.beneath if segments else self.ending
+        above = max((placed + 1 for asked, placed in known.items() if asked != scopes), default=0)
+        if above <= level:
+            return level
         if not segments:
-            yield from self.placed
-            return
+            return above
         literal = segments[0].literal
-        names = list(self.below) if literal is None else [literal, None]
-        for node in [self.below[name] for name in names if name in self.below]:
-            yield from node.overlapping(segments[1:])
+        for name in list(self.below) if literal is None else [literal, None]:
+            if level < above and name in self.below:
+                level = self.below[name].level_for(segments[1:], scopes, level)
+        return level
 
     def place(self, segments: tuple[_Segment, ...], scopes: Scopes, level: int) -> None:
         node = self
+        node.beneath[scopes] = max(level, node.beneath.get(scopes, 0))
         for segment in segments:
             node = node.below.setdefault(segment.literal, _Node())
-        node.placed.append((scopes, level))
+            node.beneath[scopes] = max(level, node.beneath.get(scopes, 0))
+        node.ending[scopes] = max(level, node.ending.get(scopes, 0))
 
 
 def groups_of(endpoints: Iterable[Endpoint]) -> list[Group]:
     """The groups of a version's endpoints that routes have to tell apart, in a fixed order.
 
     A HEAD that the document does not name is answered by its GET. Endpoints of which nobody knows what they ask for are
-    left to the version's own route, but for those that a looser template of another group would take.
+    left to the version's own route, but for those that a looser template of another group would take. None at all, so
+    that no restricted key passes, where the templates overlap too often to tell them apart by a few routes.
     """
     by_method: dict[str, list[tuple[Template, Scopes]]] = defaultdict(list)
     for endpoint in endpoints:
@@ -133,16 +151,23 @@ def groups_of(endpoints: Iterable[Endpoint]) -> list[Group]:
             if scopes is not None or level:
                 grouped[scopes, level].append(template)
         found += [Group(scopes, methods, level, tuple(some)) for (scopes, level), some in grouped.items()]
+    if any(group.level > _HIGHEST_LEVEL for group in found):
+        return []
     return sorted(found, key=lambda g: (g.methods, g.level, g.scopes is not None, g.scopes or ()))
 
 
-def _placed(templates: Iterable[tuple[Template, Scopes]]) -> Iterator[tuple[Template, Scopes, int]]:
-    """Each template with its level: above every looser one of another group that may match the same call."""
+def _placed(templates: Sequence[tuple[Template, Scopes]]) -> Iterator[tuple[Template, Scopes, int]]:
+    """Each template with its level: above every looser one of another group that may match the same call.
+
+    Of templates that differ in upper and lower case alone, nobody knows which one a call is for.
+    """
     root = _Node()
-    loosest_first = sorted(templates, key=lambda t: (t[0].looseness, t[0].regex(()) or ""), reverse=True)
-    for template, scopes in loosest_first:
-        others = root.overlapping(template.segments)
-        level = max((below + 1 for asked, below in others if asked != scopes), default=0)
+    asked: dict[str, set[Scopes]] = defaultdict(set)
+    for template, scopes in templates:
+        asked[template.shape].add(scopes)
+    for template, said in sorted(templates, key=lambda t: (t[0].looseness, t[0].shape), reverse=True):
+        scopes = said if len(asked[template.shape]) == 1 else None
+        level = root.level_for(template.segments, scopes)
         root.place(template.segments, scopes, level)
         yield template, scopes, level
 
