@@ -221,3 +221,14 @@ async def test_a_page_does_not_go_on_when_nobody_stops_any_more(stage: Stage) ->
     assert not [path for _, path in serving.transport.done if "/acls/" in path]
     assert (await stage.reconcile()).outcome is Outcome.APPLIED
     await stays(stage, 200)
+
+
+async def test_an_event_at_the_very_end_of_a_pass_does_not_keep_it_from_ending(stage: Stage) -> None:
+    interrupt = asyncio.Event()
+    for steps in range(6):  # between the event and the end of the pass
+        server = DueServer(stage.db, stage.gateway, stage.clock, lambda: None, interrupt)
+        async with asyncio.timeout(20), server.stopping():
+            await asyncio.sleep(0.03)  # it waits for the next event
+            interrupt.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)

@@ -154,8 +154,10 @@ class DueServer:
             if self.interrupt is None:
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
+            # not wait_for: in Python 3.11 it takes an event that comes with a cancellation for the better word
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.interrupt.wait(), _LOOK_SECONDS)
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self.interrupt.wait()
             self.interrupt.clear()
 
     async def _stop(self) -> None:
