@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from common.db import Database
-from kong_sync.clients.kong_proxy import KongProxy
+from kong_sync.clients.kong_proxy import KongProxy, Sighting
 from kong_sync.db import due
 from kong_sync.domain.entities import Concern, Kind, Owner
 from kong_sync.domain.limits import Limits
@@ -242,27 +242,37 @@ async def _empty(stage: Stage) -> None:
                 await admin.delete(f"/{kind}/{entity['id']}")
 
 
-async def test_a_stop_overtakes_a_page_that_waits_for_the_canary(stage: Stage, faults: Faulty) -> None:
+class Blindfold(KongProxy):
+    """Sees nothing until it is taken off. `looked` is set with the first look."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.looked, self.off = asyncio.Event(), asyncio.Event()
+
+    async def look(self, namespace: str, generation: str, *, connections: int) -> Sighting:
+        self.looked.set()
+        if not self.off.is_set():
+            return Sighting(seen=False, instead="404 no Route matched with those values")
+        return await super().look(namespace, generation, connections=connections)
+
+
+async def test_a_stop_overtakes_a_page_that_waits_for_the_canary(stage: Stage) -> None:
     await stage.set_up()
-
-    def nothing(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(404, text="no Route matched with those values")
-
-    blind = KongProxy("http://proxy", transport=httpx.MockTransport(nothing))
-    slow = replace(stage.gateway, proxy=blind, canary_timeout_seconds=6)
+    blind = Blindfold(stage.double.proxy_url)
+    slow = replace(stage.gateway, proxy=blind, canary_timeout_seconds=3600)
     await tell(stage.db, neighbours(stage, 3))
     page = asyncio.create_task(
         reconcile(stage.db, slow, clock=stage.clock, stop=asyncio.Event(), sweep=False)
     )
-    await asyncio.sleep(1)
+    await blind.looked.wait()
     stopped = only(subscriptions=[replace(stage.subscription, version=2, status="past_due")])
     await tell(stage.db, stopped)
     async with asyncio.timeout(60):
         while (await stage.call()).status_code != 403:
             await asyncio.sleep(0.02)
     assert not page.done()
-    await page
-    await stage.reconcile()
+    blind.off.set()
+    assert (await page).outcome is Outcome.APPLIED
     assert await stage.plan() == []
     await blind.close()
 

@@ -11,6 +11,7 @@ from common.db import Database
 from common.http.admin import republish_router
 from common.http.app import create_service_app
 from common.http.checks import connect_check
+from kong_sync.api import blocked_addresses
 from kong_sync.api import gateway as gateway_api
 from kong_sync.settings import Settings
 from kong_sync.usecases.republish import republish
@@ -30,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return create_service_app(
         name="kong-sync",
         settings=settings,
-        routers=[gateway_api.router, republish_router(republish)],
+        routers=[gateway_api.router, blocked_addresses.router, republish_router(republish)],
         db=Database(
             settings.database_url.get_secret_value(), name="kong_sync", pool_size=settings.database_pool_size
         ),

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Table, Uuid, cast, column, func, or_, sele
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kong_sync.db import due
+from kong_sync.db import blocked, due
 from kong_sync.db.tables import api_copy, api_key_copy, api_version_copy, quota_copy, subscription_copy
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.limits import Limits
@@ -120,13 +120,15 @@ async def _tables(
             (api_key_copy, of_subscription), (quota_copy, of_subscription),
         )
     ]  # fmt: skip
-    return await asyncio.to_thread(_made, *found)  # perhaps of all rows, and stops must not wait
+    everywhere = await blocked.addresses(session) if found[0] else []
+    return await asyncio.to_thread(_made, found, everywhere)  # perhaps of all rows, and stops must not wait
 
 
-def _made(apis: Rows, versions: Rows, subscriptions: Rows, keys: Rows, quotas: Rows) -> Tables:
+def _made(found: Sequence[Rows], everywhere: Sequence[str]) -> Tables:
+    apis, versions, subscriptions, keys, quotas = found
     made_quotas = [Quota(**row) for row in quotas]
     return Tables(
-        apis={row["id"]: _api(row) for row in apis},
+        apis={row["id"]: _api(row, everywhere) for row in apis},
         versions={row["id"]: _version(row) for row in versions},
         subscriptions={row["id"]: _subscription(row) for row in subscriptions},
         keys={row["id"]: _key(row) for row in keys},
@@ -165,8 +167,8 @@ async def _rows(session: AsyncSession, table: Table, condition: ColumnElement[bo
     return [dict(row) for row in (await session.execute(select(table).where(condition))).mappings()]
 
 
-def _api(row: Mapping[str, Any]) -> Api:
-    origins, settings = tuple(row["cors_origins"]), _settings(row["settings"])
+def _api(row: Mapping[str, Any], everywhere: Sequence[str]) -> Api:
+    origins, settings = tuple(row["cors_origins"]), _settings(row["settings"]).blocking(everywhere)
     return Api(**{**row, "cors_origins": origins, "settings": settings})
 
 

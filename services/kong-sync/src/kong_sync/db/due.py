@@ -38,6 +38,7 @@ _TO_STOP = text("""
             SELECT FROM quota_copy AS quota WHERE quota.subscription_id = due.id
                 AND quota.state = 'reached' AND quota.until > :now OFFSET 0))
     ORDER BY due.seq LIMIT :limit""")
+_NOTE_APIS = text("INSERT INTO due_owner (concern, id) SELECT 'api', id::text FROM api_copy ORDER BY id")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
 _OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
 _DONE = text("DELETE FROM due_owner WHERE seq = ANY(CAST(:seqs AS bigint[]))")
@@ -63,6 +64,11 @@ async def note(session: AsyncSession, owners: Iterable[Owner]) -> None:
 async def note_stop(session: AsyncSession, subscription_id: str) -> None:
     """The subscription is due now, and its calls may have to be stopped: that comes first."""
     await session.execute(_NOTE_STOP, {"id": subscription_id})
+
+
+async def note_all_apis(session: AsyncSession) -> None:
+    """Every API is due now."""
+    await session.execute(_NOTE_APIS)
 
 
 async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime | None]) -> None:

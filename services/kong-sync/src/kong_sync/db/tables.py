@@ -153,6 +153,13 @@ due_owner = Table(
     Index("ix_due_owner_stops", "id", postgresql_where=text("stops")),
 )  # fmt: skip
 
+blocked_address = Table(
+    "blocked_address", metadata,
+    Column("address", Text, primary_key=True),
+    Column("reason", Text),
+    Column("blocked_at", _INSTANT, nullable=False),
+)  # fmt: skip
+
 applied_entity = Table(
     "applied_entity", metadata,
     Column("kind", Text, primary_key=True),

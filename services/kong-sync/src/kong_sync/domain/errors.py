@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.errors import Conflict, NotFound
+from common.errors import Conflict, Invalid, NotFound
 
 
 class ApiUnknown(NotFound):
@@ -15,6 +15,30 @@ class PlanUnknown(NotFound):
     """No plan of this id is in the history, or it is too old to be kept."""
 
     code = "PLAN_NOT_FOUND"
+
+
+class AddressInvalid(Invalid):
+    """What should be blocked is no address and no network, or too wide a one."""
+
+    code = "ADDRESS_INVALID"
+
+
+class AddressBlocked(Conflict):
+    """It is blocked already."""
+
+    code = "ADDRESS_BLOCKED"
+
+
+class AddressUnknown(NotFound):
+    """It is not blocked."""
+
+    code = "ADDRESS_NOT_FOUND"
+
+
+class TooManyAddresses(Conflict):
+    """The gateway would have to look through more than it should for each call."""
+
+    code = "TOO_MANY_ADDRESSES"
 
 
 class ReconcileBusy(Conflict):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kong_sync.domain.limits import Limits
@@ -27,6 +27,10 @@ class ApiSettings:
     remove_headers: tuple[str, ...] = ()
     in_maintenance: bool = False
     maintenance_until: datetime | None = None
+
+    def blocking(self, addresses: Iterable[str]) -> ApiSettings:
+        """The same, with what is blocked everywhere beside what the provider blocks."""
+        return replace(self, blocked_ips=tuple(sorted({*self.blocked_ips, *addresses})))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ import asyncio
 from datetime import datetime
 
 from common.clock import Clock
-from common.db import Database
+from common.db import Database, Scope
 from kong_sync.clients.gateway import Gateway
+from kong_sync.db import due
 from kong_sync.domain.report import Outcome, PassReport
 from kong_sync.usecases.reconcile import reconcile
 
+_ADMIN = Scope(platform_admin=True)
 _FIRST_RETRY_SECONDS = 1.0
+# How often it is looked for notes of which no event of this process tells: an operator's, another replica's.
+_LOOK_SECONDS = 1.0
 _SETTLED = frozenset({Outcome.EQUAL, Outcome.APPLIED, Outcome.SWITCHED_OFF})
 
 
@@ -43,7 +47,18 @@ async def keep_reconciled(
             sweep_at = loop.time()
         until_sweep = max(0.0, sweep_at - loop.time())
         pause = until_sweep if settled or report.sweep_needed else retry
-        await _first_of(wake, stop, seconds=_until_deadline(report, now=clock.now(), at_most=pause))
+        seconds = _until_deadline(report, now=clock.now(), at_most=pause)
+        while seconds > 0 and not wake.is_set() and not stop.is_set():
+            await _first_of(wake, stop, seconds=min(seconds, _LOOK_SECONDS))
+            seconds -= _LOOK_SECONDS
+            if settled and await _somebody_is_due(db, clock.now()):
+                break
+
+
+async def _somebody_is_due(db: Database, now: datetime) -> bool:
+    async with db.begin(_ADMIN) as session:
+        at = await due.next_at(session, now=now)
+    return at is not None and at <= now
 
 
 def _until_deadline(report: PassReport, *, now: datetime, at_most: float) -> float:

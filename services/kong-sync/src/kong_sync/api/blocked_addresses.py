@@ -1,0 +1,77 @@
+"""`/v1/gateway/blocked-addresses`: from where nobody may call, whatever the API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from common.http.auth import PlatformAdmin
+from common.http.clock import ClockDep
+from common.http.errors import error_responses
+from common.http.transaction import Transaction
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from kong_sync.db import blocked
+from kong_sync.domain.errors import AddressBlocked, AddressInvalid, AddressUnknown, TooManyAddresses
+from kong_sync.usecases.block_address import block_address
+from kong_sync.usecases.unblock_address import unblock_address
+
+router = APIRouter(prefix="/v1/gateway/blocked-addresses", tags=["gateway"])
+Address = Annotated[str, StringConstraints(min_length=2, max_length=50, pattern=r"^[0-9A-Fa-f.:/ ]+$")]
+Reason = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+
+
+class BlockIn(BaseModel):
+    """An address or a network, and for the other operators why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    address: Address = Field(examples=["192.0.2.0/24"])
+    reason: Reason | None = None
+
+
+class BlockedOut(BaseModel):
+    """One that is blocked, in the form in which it is named to be unblocked."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    address: str
+    reason: str | None
+    blocked_at: datetime
+
+
+class BlockedPage(BaseModel):
+    """Some of them."""
+
+    items: list[BlockedOut]
+    next_cursor: str | None
+
+
+@router.get("")
+async def list_blocked(
+    _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
+) -> BlockedPage:
+    """All addresses that an operator blocked. What a provider blocks stands in its API's settings."""
+    after = str(decode_cursor(cursor, parts=1)[0]) if cursor else None
+    found = await blocked.list_page(session, after=after, limit=limit + 1)
+    items = [BlockedOut.model_validate(one) for one in found[:limit]]
+    return BlockedPage(
+        items=items, next_cursor=encode_cursor(items[-1].address) if len(found) > limit else None
+    )
+
+
+@router.post("", status_code=201, responses=error_responses(AddressInvalid, AddressBlocked, TooManyAddresses))
+async def block(body: BlockIn, _: PlatformAdmin, session: Transaction, clock: ClockDep) -> BlockedOut:
+    """Calls from there are answered 403 `IP_BLOCKED` as soon as the gateway has loaded it, by every API of ours."""
+    one = await block_address(session, body.address, reason=body.reason, now=clock.now())
+    return BlockedOut.model_validate(one)
+
+
+@router.delete("", status_code=204, responses=error_responses(AddressInvalid, AddressUnknown))
+async def unblock(
+    _: PlatformAdmin, session: Transaction, address: Annotated[Address, Query(examples=["192.0.2.0/24"])]
+) -> None:
+    """Calls from there are let in again."""
+    await unblock_address(session, address)
