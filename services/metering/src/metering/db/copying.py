@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +14,14 @@ async def driver_connection(session: AsyncSession) -> asyncpg.Connection:
     return raw.driver_connection
 
 
-async def copy_packed(driver: asyncpg.Connection, table: str, columns: Sequence[str], packed: bytes) -> None:
-    """The rows that `domain.pack` made are in the table: in the temporary one, where one of that name hides another."""
-    await driver.copy_to_table(table, source=io.BytesIO(packed), columns=columns, format="binary")
+async def copy_packed(
+    driver: asyncpg.Connection, table: str, columns: Sequence[str], packed: Iterator[bytes]
+) -> None:
+    """The rows that `domain.pack` makes are in the table; in the temporary one, where one of that name hides it."""
+
+    # Packed as they are sent: PostgreSQL takes a portion in while the next one is made.
+    async def portions() -> AsyncIterator[bytes]:
+        for portion in packed:
+            yield portion
+
+    await driver.copy_to_table(table, source=portions(), columns=columns, format="binary")

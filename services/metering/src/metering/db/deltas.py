@@ -34,10 +34,11 @@ def _add(
     parties = _ANY_PARTIES if summed else ", ".join(_PARTIES)
     sums = ", ".join(f"sum({name})" for name in _MEASURES) if summed else measured
     group = f"GROUP BY {moment}, {names}" if summed else ""
+    # In the order of the index, so that a row's place in it is found beside the last one's.
     added = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in _MEASURES)
     return (
         f"to_{table} AS (INSERT INTO {table} AS t ({time}, {names}, {', '.join(_PARTIES)}, {measured})"
-        f" SELECT {moment}, {names}, {parties}, {sums} FROM {source} WHERE {only} {group}"
+        f" SELECT {moment}, {names}, {parties}, {sums} FROM {source} WHERE {only} {group} ORDER BY 1, 2, 3"
         f" ON CONFLICT ({time}, {names}) DO UPDATE SET {added})"
     )
 

@@ -88,21 +88,21 @@ async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bo
     """
     if not calls:
         return ()
-    driver, packed = await driver_connection(session), pack_calls(calls)
-    if unseen and await _copied(driver, packed):
+    driver = await driver_connection(session)
+    if unseen and await _copied(driver, calls):
         return calls
     await session.execute(text(_STAGING))
-    await copy_packed(driver, "staged_call", CALL_COLUMNS, packed)
+    await copy_packed(driver, "staged_call", CALL_COLUMNS, pack_calls(calls))
     inserted = await driver.fetch(_INSERT)
     by_key = {(call.started_ms, call.request_id): call for call in calls}
     return [by_key[row["started_ms"], row["request_id"]] for row in inserted]
 
 
-async def _copied(driver: asyncpg.Connection, packed: bytes) -> bool:
+async def _copied(driver: asyncpg.Connection, calls: Sequence[Call]) -> bool:
     """All the calls are in the log; or none, when one was already there, comes twice, or is of a dropped month."""
     try:
         async with driver.transaction():  # a savepoint in the batch's own
-            await copy_packed(driver, "api_requests_log", CALL_COLUMNS, packed)
+            await copy_packed(driver, "api_requests_log", CALL_COLUMNS, pack_calls(calls))
     except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError):  # the latter: no partition takes it
         return False
     return True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import NamedTuple
+
+import msgspec
 
 from metering.domain.attribution import Attribution
 from metering.domain.call import Call
@@ -30,8 +31,8 @@ class DeltaKey(NamedTuple):
     source: str | None
 
 
-@dataclass(slots=True)
-class Delta:
+# gc=False: it refers to nothing that could refer to it, and a batch makes thousands.
+class Delta(msgspec.Struct, gc=False):
     """What is to be added; `example` is the request id of the call that began last, at `last_ms`."""
 
     calls: int = 0
@@ -40,7 +41,7 @@ class Delta:
     bytes_in: int = 0
     bytes_out: int = 0
     latency_ms: int = 0
-    latencies: Histogram = field(default_factory=dict)
+    latencies: Histogram = msgspec.field(default_factory=dict)
     last_ms: int = -1
     example: str = ""
 

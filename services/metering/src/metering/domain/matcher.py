@@ -50,6 +50,9 @@ def segments(path: str) -> list[str]:
 
     Otherwise a call could dodge an endpoint's weight by spelling its path differently.
     """
+    if path[:1] == "/" and "%" not in path and "//" not in path and "/." not in path:  # nothing to resolve
+        plain = path.strip("/")
+        return plain.split("/") if plain else []
     resolved: list[str] = []
     for segment in (unquote(path) if "%" in path else path).split("/"):
         if segment == "..":

@@ -6,7 +6,7 @@ A field is its length in four bytes and its bytes; a length of -1 is NULL. Every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from struct import Struct, pack
 
@@ -18,6 +18,7 @@ from metering.domain.rollup import class_of
 
 _HEAD, _TAIL = b"PGCOPY\n\xff\r\n\x00" + bytes(8), b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
+_ROWS, _PARTS = 1_000, 7_000  # of calls, and of deltas' pieces, in one portion
 _YEAR_2000_US = 946_684_800_000_000
 _PARTIES = (
     "subscription_id", "plan_version_id", "key_id", "is_test", "consumer_org", "provider_org", "api_id", "version_id",
@@ -53,9 +54,16 @@ _DIGITS_A_BUCKET = (
 _BASE = 10_000
 
 
-def pack_calls(calls: Iterable[Call]) -> bytes:
-    """The calls as rows of CALL_COLUMNS."""
-    parts, count = [_HEAD], len(CALL_COLUMNS)
+def pack_calls(calls: Sequence[Call]) -> Iterator[bytes]:
+    """The calls as rows of CALL_COLUMNS, some hundred kilobytes at a time."""
+    yield _HEAD
+    for start in range(0, len(calls), _ROWS):
+        yield b"".join(_call_parts(calls[start : start + _ROWS]))
+    yield _TAIL
+
+
+def _call_parts(calls: Sequence[Call]) -> list[bytes]:
+    parts, count = list[bytes](), len(CALL_COLUMNS)
     for call in calls:
         request_id, path, upstream_latency_ms = (
             call.request_id.encode(),
@@ -77,12 +85,11 @@ def pack_calls(calls: Iterable[Call]) -> bytes:
             else _CALL_ENDS.pack(*numbers, 4, upstream_latency_ms, len(path)),
             path,
         )
-    parts.append(_TAIL)
-    return b"".join(parts)
+    return parts
 
 
-def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> bytes:
-    """The deltas as rows of DELTA_COLUMNS."""
+def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> Iterator[bytes]:
+    """The deltas as rows of DELTA_COLUMNS, some hundred kilobytes at a time."""
     parts, count = [_HEAD], len(DELTA_COLUMNS)
     for key, delta in deltas.items():
         parts += (
@@ -96,8 +103,10 @@ def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> bytes:
             _THREE.pack(8, delta.bytes_in, 8, delta.bytes_out, 8, delta.latency_ms),
             pack_histogram(delta.latencies),
         )
-    parts.append(_TAIL)
-    return b"".join(parts)
+        if len(parts) > _PARTS:
+            yield b"".join(parts)
+            parts = []
+    yield b"".join(parts) + _TAIL
 
 
 @lru_cache(maxsize=4_096)
