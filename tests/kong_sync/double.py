@@ -103,8 +103,8 @@ class Faulty(httpx.AsyncBaseTransport):
     """A transport to the Admin API that fails as `fault` says.
 
     `fault(number, request)` is asked before each write with the number of writes so far: "before" fails without
-    sending, "after" sends and then cuts the connection, "die before" and "die after" end the caller, an int is answered
-    with that status, None lets it through.
+    sending, "after" sends and then cuts the connection, "slow" sends and gives up before the answer comes, "die before"
+    and "die after" end the caller, an int is answered with that status, None lets it through.
     """
 
     def __init__(self, fault: Callable[[int, httpx.Request], str | int | None] = lambda _, __: None) -> None:
@@ -133,6 +133,9 @@ class Faulty(httpx.AsyncBaseTransport):
         if verdict == "after":
             await response.aread()
             raise httpx.ReadError("cut", request=request)
+        if verdict == "slow":
+            await response.aread()
+            raise httpx.ReadTimeout("nothing came in time", request=request)
         return response
 
     async def aclose(self) -> None:

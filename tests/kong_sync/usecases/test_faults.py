@@ -22,7 +22,7 @@ from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage
 
 
-@pytest.mark.parametrize("fault", ["before", "after", 500])
+@pytest.mark.parametrize("fault", ["before", "after", "slow", 500])
 async def test_a_failure_at_any_write_is_mended_by_the_next_pass(
     stage: Stage, faults: Faulty, fault: str | int
 ) -> None:
