@@ -177,6 +177,30 @@ async def test_after_the_page_gave_access_and_before_it_is_through(
     await stays(stage, answered)
 
 
+async def test_while_kong_does_not_answer_it_is_tried_again_and_not_left_to_the_next_page(
+    stage: Stage,
+) -> None:
+    await stage.set_up()
+    others = neighbours(stage, 1)
+    (other,) = others.subscriptions
+    await tell(stage.db, others)
+    acl = f"consumer.{stage.subscription.id}.acl"
+    async with page(stage, Gate(put_of(stage, f"consumer.{other}"))) as serving:
+        failed: list[str] = []
+
+        def fault(_: int, request: httpx.Request) -> str | None:
+            if request.method == "PUT" or len(failed) == 2:
+                return None
+            failed.append(request.url.path)
+            return "before"
+
+        serving.transport.fault = fault
+        await tell(stage.db, changed(stage, 2, "paused"))
+        await until(lambda: serving.wrote("DELETE", acl) == 1)
+        assert len(failed) == 2
+    await stays(stage, 403)
+
+
 async def test_one_that_is_refused_is_tried_by_the_page_and_not_over_and_over(stage: Stage) -> None:
     await stage.set_up()
     others = neighbours(stage, 1)

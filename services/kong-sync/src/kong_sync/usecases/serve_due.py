@@ -205,7 +205,9 @@ class DueServer:
                 return None
             if self.gateway.enabled:
                 await self._stop()
-            self.lane.fence.overtaken.clear()  # it knows of all whom it stopped until now
+            # it knows of all who were stopped until now
+            self.lane.stopped.clear()
+            self.lane.fence.overtaken.clear()
         of: dict[Owner, list[Note]] = defaultdict(list)
         for note in notes:
             of[note.owner].append(note)

@@ -40,6 +40,7 @@ class StopLane:
     touched: set[Owner]
     fence: Fence = field(default_factory=Fence)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stopped: set[Owner] = field(default_factory=set)
     refused: set[Owner] = field(default_factory=set)
     written: list[Change] = field(default_factory=list)
 
@@ -59,6 +60,7 @@ class StopLane:
             await batch.write_rows(
                 [*one] for _, one in groupby(stops, key=lambda change: change.entity.owner)
             )
+            self.stopped.update(noted)
         finally:
             self.refused |= batch.failures.keys() | batch.left_out
             self.written += batch.written
@@ -87,7 +89,7 @@ async def stop_access(lane: StopLane) -> None:
     while True:
         now, clock = lane.clock.now(), asyncio.get_running_loop().time()
         async with lane.db.begin(_ADMIN) as session:
-            besides = lane.fence.overtaken | lane.refused
+            besides = lane.stopped | lane.refused
             waited = await due.to_stop(session, now=now, limit=_MANY, besides=besides)
         if not waited:
             return
