@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 revision = "0020_scopes"
-down_revision = "0009"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
