@@ -6,7 +6,7 @@ from alembic import op
 from common.migrations import grant, tenant_policy
 
 revision = "0010"
-down_revision = "0020_scopes"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
