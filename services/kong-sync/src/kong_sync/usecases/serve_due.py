@@ -111,7 +111,8 @@ class DueServer:
     """Serves what is due, as the leader. `touched` are all whom it has served.
 
     `check` raises when another process has taken over. `deletes_confirmed` says that removals which no row explains are
-    meant. `interrupt` is set when there are new notes, and cleared; without it they are looked for now and then.
+    meant. `interrupt` is set when there are new notes, and is set afterwards still; without it they are looked for now
+    and then.
     """
 
     db: Database
@@ -124,6 +125,7 @@ class DueServer:
     served: Served = field(default_factory=Served)
     lane: StopLane = field(init=False)
     _stopping: asyncio.Task[None] | None = None
+    _heard: bool = False
 
     def __post_init__(self) -> None:
         self.lane = StopLane(self.db, self.gateway, self.clock, self.check, self.touched)
@@ -144,6 +146,9 @@ class DueServer:
             async with self.lane.turn:  # never in the middle of a stop
                 self._stopping.cancel()
             await asyncio.wait({self._stopping})
+            if self._heard and self.interrupt is not None:
+                self._heard = False
+                self.interrupt.set()  # it told of more than stops, and whoever waits next has not heard it
             if not self._stopping.cancelled():
                 self._stopping.result()
 
@@ -158,6 +163,7 @@ class DueServer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self.interrupt.wait()
+            self._heard = self._heard or self.interrupt.is_set()
             self.interrupt.clear()
 
     async def _stop(self) -> None:
