@@ -245,7 +245,6 @@ def spare_the_collector() -> None:
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Every loop of metering runs until `stop` is set."""
     clock = SystemClock()
-    spare_the_collector()
     async with AsyncExitStack() as stack:
         db = Database(settings.database_worker_url.get_secret_value(), name="metering worker")
         stack.push_async_callback(db.dispose)
@@ -294,4 +293,5 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
+    spare_the_collector()
     main(run, Settings, service="metering")
