@@ -15,9 +15,8 @@ def test_every_question_is_answered_and_measured_for_every_caller() -> None:
         [sys.executable, "-m", "bench.usage", "--rows", "3000", "--times", "2", "--json"],
         cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    assert done.returncode in (0, 1), done.stderr[
-        -3000:
-    ]  # 1: an answer took too long, which is no matter here
+    # 1: an answer took too long, which is no matter here.
+    assert done.returncode in (0, 1), done.stderr[-3000:]
     figures = json.loads(done.stdout)
     callers = {figure["who"].partition(" (")[0] for figure in figures}
     assert callers == {"largest provider", "largest consumer", "ordinary consumer"}
