@@ -98,11 +98,16 @@ class Batch:
                     self.check()
                     await self._write(change)
 
-        unavailable = None
-        try:
+        async def write_at_once() -> None:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.gateway.writes_at_once):
                     group.create_task(write_some())
+
+        unavailable = None
+        try:
+            # In a task of its own: Python 3.11.2 leaves the one in which a group failed marked as being cancelled, and
+            # then takes its next time-out for that.
+            await asyncio.create_task(write_at_once())
         except* KongUnavailable as errors:
             unavailable = _first(errors)  # raised here it would come out in a group again (Python 3.11.2)
         if unavailable is not None:
