@@ -30,18 +30,24 @@ class Leader:
 
 
 @asynccontextmanager
+async def lock_connection(db: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A connection for session-level locks alone. PostgreSQL lets go of them when it ends, or the process dies."""
+    connection = await asyncpg.connect(db.url.replace("+asyncpg", ""), timeout=10)
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=5)
+
+
+@asynccontextmanager
 async def leadership(db: Database, name: str, stop: asyncio.Event) -> AsyncIterator[Leader]:
     """Wait until this process holds the lock `name` (or `stop` is set), and release it at the end.
 
-    PostgreSQL releases it by itself when the process dies. It is for economy, not for exactness: work that must
-    not be done twice needs its own fence.
+    It is for economy, not for exactness: work that must not be done twice needs its own fence.
     """
-    connection = await asyncpg.connect(db.url.replace("+asyncpg", ""), timeout=10)
-    try:
+    async with lock_connection(db) as connection:
         while not stop.is_set():
             if await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1))", name):
                 break
             await asyncio.sleep(_RETRY_SECONDS)
         yield Leader(connection)
-    finally:
-        await connection.close(timeout=5)

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from common.db import Database
-from common.leader import LeadershipLost
+from common.leader import Leader, lock_connection
 
 # Whoever takes part holds this number shared, beside the partitions that are its own: so they can be counted.
 _PRESENT = 2**31 - 1
@@ -19,21 +19,15 @@ _COUNT = f"""
         AND CAST(classid AS bigint) = CAST(hashtext($1) AS bigint) & {2**32 - 1}"""
 
 
-class Claims:
-    """Partitions held by session-level advisory locks on a connection of their own.
-
-    PostgreSQL lets go of them when the process dies. They are for economy, not for exactness: a batch that is recorded
-    needs its own fence.
+class Claims(Leader):
+    """Partitions held by session-level advisory locks. They are for economy, not for exactness, as leadership is:
+    a batch that is recorded needs its own fence.
     """
 
     def __init__(self, connection: asyncpg.Connection, topic: str) -> None:
-        self._connection, self._topic = connection, topic
+        super().__init__(connection)
+        self._topic = topic
         self._held: set[int] = set()
-
-    def check(self) -> None:
-        """LeadershipLost when the connection is gone: somebody else may read our partitions by now."""
-        if self._connection.is_closed():
-            raise LeadershipLost
 
     async def renew(self, partitions: Sequence[int]) -> list[int]:
         """Those of `partitions` that are ours from now on, in order.
@@ -64,9 +58,6 @@ class Claims:
 @asynccontextmanager
 async def claims(db: Database, topic: str) -> AsyncIterator[Claims]:
     """This process takes part in reading `topic`; at the end it holds nothing."""
-    connection = await asyncpg.connect(db.url.replace("+asyncpg", ""), timeout=10)
-    try:
+    async with lock_connection(db) as connection:
         await connection.execute("SELECT pg_advisory_lock_shared(hashtext($1), $2)", topic, _PRESENT)
         yield Claims(connection, topic)
-    finally:
-        await connection.close(timeout=5)
