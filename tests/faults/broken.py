@@ -13,8 +13,7 @@ import metering.consumers.requests as consumer
 from common.steps import Passed
 from metering.db import positions, request_log
 from metering.db.positions import Advance
-from metering.domain.batch import Batch, read_batch
-from metering.domain.call import Call
+from metering.domain.batch import Added, Batch, read_batch
 from metering.usecases.record_calls import Log, Recorded, record_calls
 
 UNIQUE_INDEX = "pk_api_requests_log"
@@ -41,11 +40,9 @@ def rollups_count_duplicates() -> None:
     """What a batch holds is summed up, whether its rows were new or not."""
     shipped = request_log.insert_new
 
-    async def insert_and_return_all(
-        session: AsyncSession, calls: Sequence[Call], *, unseen: bool
-    ) -> list[Call]:
-        await shipped(session, calls, unseen=unseen)
-        return list(calls)
+    async def insert_and_return_all(session: AsyncSession, batch: Batch, *, unseen: bool) -> Added:
+        await shipped(session, batch, unseen=unseen)
+        return batch.added()
 
     request_log.insert_new = insert_and_return_all
 
@@ -67,6 +64,7 @@ def dedupe_by_body() -> None:
         seen.update(fresh)
         return read_batch(list(fresh.values()), *more, **named)
 
+    setattr(consumer, "batch_reader", lambda _: read_unseen)  # noqa: B010
     setattr(consumer, "read_batch", read_unseen)  # noqa: B010
 
 

@@ -23,6 +23,7 @@ from common.steps import Passed
 from devstack.faults.rows.counting import CONSUMER_STEPS
 from devstack.faults.rows.events import RELAY_STEPS
 from devstack.faults.traffic import Batch, Calls
+from metering.clients.fast_reader import batch_reader
 from metering.consumers.requests import LogTruncated, Reading, RequestConsumer
 from metering.db.copies import SubscriptionCopy
 from metering.domain.errors import Fenced
@@ -149,8 +150,14 @@ class World:
             meanwhile=self._other_runs(number) if faults else nobody,
         )  # fmt: skip
         # Seconds of the real clock play no part: a batch ends by its size, or when there is no more.
-        reading = Reading("", self.topic, len(self.log.partitions), self.random.choice((1, 5, 500)), 1e9)
-        started = RequestConsumer(self.db, self.clock, reading, cast("Any", scripted), "cluster-1")
+        # Reading ahead is an action of the script, below: as a task it would not come at the same moment twice.
+        reading = Reading(
+            "", self.topic, len(self.log.partitions), self.random.choice((1, 5, 500)), 1e9, ahead=False
+        )
+        started = RequestConsumer(
+            self.db, self.clock, reading, cast("Any", scripted), "cluster-1",
+            read=batch_reader(self.random.choice((None, False))),
+        )  # fmt: skip
         started._months |= MONTHS  # made beforehand, once for all seeds
         await started.begin(sorted(partitions))
         self.consumers[number] = started
@@ -182,6 +189,10 @@ class World:
         fatal = self.random.choice(CONSUMER_STEPS) if self.random.random() < 0.35 else None
         consumer.passed = self._crash_at(fatal)
         try:
+            if consumer._ready is None and self.random.random() < 0.3:
+                consumer._ready = await consumer._next()
+                self.story.append(f"consumer {number} reads ahead")
+                return
             new = await consumer.step()
         except (Crash, Fenced, LogTruncated, LogReplaced) as error:
             if isinstance(error, LogReplaced):

@@ -263,7 +263,7 @@ async def test_another_log_that_is_longer_than_what_was_read_is_noticed_by_who_w
 ) -> None:
     settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=own_broker.address, batch_seconds=0.1)
     reading, subscriptions = reading_of(settings), len(OF_EACH_PARTITION)
-    witness = LogWitness(reading.bootstrap_servers, reading.topic)
+    witness, open_ones = LogWitness(reading.bootstrap_servers, reading.topic), AsyncExitStack()
     consumer = AIOKafkaConsumer(
         bootstrap_servers=reading.bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none"
     )
@@ -273,7 +273,7 @@ async def test_another_log_that_is_longer_than_what_was_read_is_noticed_by_who_w
             await post(worker_db, log, *range(first, first + subscriptions))
         await log.close()
         if start == 8000:
-            await witness.start()
+            await open_ones.enter_async_context(witness)
             await consumer.start()
             async with ClusterWatch(reading.bootstrap_servers) as cluster:
                 reader = RequestConsumer(worker_db, CLOCK, reading, consumer, cluster.id, witness=witness)
@@ -288,4 +288,4 @@ async def test_another_log_that_is_longer_than_what_was_read_is_noticed_by_who_w
             while True:
                 assert await reader.step() == 0  # nothing of the other log is counted
     await consumer.stop()
-    await witness.close()
+    await open_ones.aclose()

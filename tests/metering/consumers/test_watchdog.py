@@ -53,7 +53,9 @@ def at_ten(consumer: ScriptedConsumer) -> RequestConsumer:
     reading = Reading("", PARTITION.topic, 1, batch_calls=1_000, batch_seconds=0.01)
     nowhere: Any = None
     scripted: Any = consumer
-    return RequestConsumer(nowhere, SystemClock(), reading, scripted, "cluster", positions={0: 10})
+    return RequestConsumer(
+        nowhere, SystemClock(), reading, scripted, "cluster", positions={0: 10}, _read_to={0: 10}
+    )
 
 
 @pytest.mark.parametrize("polled_ms", [None, 1_000])

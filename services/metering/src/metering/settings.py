@@ -43,6 +43,11 @@ class Settings(ServiceSettings):
     batch_calls: int = Field(
         default=40_000, ge=1, description="At most so many calls in one transaction, about."
     )
+    fast_reader: bool | None = Field(
+        default=None,
+        description="Read by the compiled reader: true, or the worker does not start; false: never. By default where it"
+        " was built.",
+    )
     batch_seconds: float = Field(default=0.25, gt=0, description="At most so long a batch is gathered.")
     publish_seconds: float = Field(default=1.0, gt=0, description="How often changed usage is published.")
     fold_seconds: float = Field(

@@ -72,6 +72,7 @@ def reading_of(settings: Settings) -> Reading:
         batch_calls=settings.batch_calls,
         batch_seconds=settings.batch_seconds,
         client_net_keep=timedelta(days=settings.client_net_days),
+        fast=settings.fast_reader,
     )
 
 

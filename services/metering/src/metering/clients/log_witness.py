@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
@@ -38,12 +39,11 @@ class LogWitness:
             max_partition_fetch_bytes=_BYTES, fetch_max_wait_ms=20,
         )  # fmt: skip
 
-    async def start(self) -> None:
-        """Connected."""
+    async def __aenter__(self) -> Self:
         await self._consumer.start()
+        return self
 
-    async def close(self) -> None:
-        """Disconnected."""
+    async def __aexit__(self, *_: object) -> None:
         await self._consumer.stop()
 
     async def misses(self, seen: Mapping[int, Seen]) -> list[int]:

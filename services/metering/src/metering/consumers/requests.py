@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -15,20 +14,20 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from common.clock import Clock
 from common.db import Database
-from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch
+from common.kafka.cluster import ClusterWatch
 from common.kafka.positions import LogReplaced, digest, resume
 from common.kafka.runner import stored_positions
 from common.log import get_logger
 from common.steps import Passed, unwatched
-from metering.clients.kafka_log import ensure_request_log
+from metering.clients.fast_reader import ReadBatch, batch_reader
+from metering.clients.kafka_log import ensure_request_log, log_consumer
 from metering.clients.log_witness import LogWitness, Seen
 from metering.db import positions, request_log
 from metering.db.claims import Claims, claims
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
-from metering.domain.batch import Record, read_batch
+from metering.domain.batch import Batch, Record, read_batch
 from metering.domain.errors import Fenced
-from metering.domain.lateness import months_of
 from metering.metrics import (
     BATCH_CALLS,
     BATCH_SECONDS,
@@ -71,6 +70,21 @@ class Reading:
     batch_calls: int
     batch_seconds: float
     client_net_keep: timedelta = timedelta(days=30)
+    fast: bool | None = None  # by the compiled reader; None: where it was built
+    ahead: bool = True  # under load the next batch is read while one is recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A batch that was read: its records follow on `positions`, and behind them each partition stands at its move.
+
+    `full` when there may be more to read at once.
+    """
+
+    batch: Batch
+    positions: Mapping[int, int]
+    moves: Mapping[int, Advance]
+    full: bool
 
 
 @dataclass(slots=True)
@@ -85,7 +99,10 @@ class RequestConsumer:
     passed: Passed = unwatched
     positions: dict[int, int] = field(default_factory=dict)
     witness: LogWitness | None = None
-    _digests: dict[int, bytes] = field(default_factory=dict)  # of the record before each position
+    read: ReadBatch = read_batch
+    _read_to: dict[int, int] = field(default_factory=dict)  # where reading stands; positions are recorded
+    _ready: Ready | None = None
+    _digests: dict[int, bytes] = field(default_factory=dict)  # of the record before where reading stands
     _versions: VersionCache = field(default_factory=VersionCache)
     _months: set[date] = field(default_factory=set)
     # Repeats come in runs (a gateway that sends again, a file-log beside http-log): the last batch tells of the next.
@@ -100,6 +117,7 @@ class RequestConsumer:
         starts = await resume(self.consumer, assigned, stored, cluster_id=self.cluster_id, service="metering")
         starts |= await self._retained([tp for tp, offset in starts.items() if offset == 0])
         self.positions = {tp.partition: offset for tp, offset in starts.items()}
+        self._read_to, self._ready = dict(self.positions), None
         self._digests = {
             tp.partition: known.last_digest
             for tp, known in stored.items()
@@ -135,25 +153,50 @@ class RequestConsumer:
 
     async def step(self) -> int:
         """Record what has gathered, at most for a batch's time and size; how many calls were new."""
-        records = await self._gather()
-        self._check_watermarks()
-        if not records:
+        ready, self._ready = self._ready or await self._next(), None
+        if ready is None:
             self._check_fetches()
             await self._tell_idle()
             return 0
-        await self.check_log({record.partition for record in records})
-        self.passed("gathered")
-        started = time.monotonic()
-        new = await self._record(records)
-        self.passed("committed")
+        # PostgreSQL works on this batch while we read the next one; nothing of that is recorded before this one is.
+        ahead = asyncio.create_task(self._next()) if ready.full and self.reading.ahead else None
+        try:
+            new = await self._record(ready)
+        except BaseException:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
+            raise
         self._free_since = time.time()
-        BATCH_SECONDS.observe(time.monotonic() - started)
+        if ahead is not None:
+            self._ready = await ahead
         return new
+
+    async def _next(self) -> Ready | None:
+        """The next batch, if any has gathered. Raises LogTruncated where it does not follow on what was read."""
+        records = await self._gather()
+        self._check_watermarks()
+        if not records:
+            return None
+        await self.check_log({record.partition for record in records})
+        positions, moves = dict(self._read_to), self._moves(records)
+        self.passed("gathered")
+        async with self.db.begin() as session:
+            await self._versions.refresh(session)
+        taken = [Record(r.partition, r.offset, _instant(r.timestamp), r.value or b"") for r in records]
+        # Repeats are read one by one, to be told from what is new.
+        read = self.read if self._unseen else read_batch
+        # A day less than is kept: what is erased is behind us, and this is not committed yet.
+        nets_from = self.clock.now() - self.reading.client_net_keep + timedelta(days=1)
+        batch = await asyncio.to_thread(read, taken, self._versions.versions, nets_from=nets_from)
+        self._read_to |= {partition: move.next_offset for partition, move in moves.items()}
+        self._digests |= {partition: move.digest for partition, move in moves.items()}
+        return Ready(batch, positions, moves, full=len(batch) >= self.reading.batch_calls)
 
     async def check_log(self, partitions: Collection[int]) -> None:
         """Before our place still stands what we read last. Raises LogTruncated where it does not."""
         seen = {
-            partition: Seen(self.positions[partition] - 1, self._digests[partition])
+            partition: Seen(self._read_to[partition] - 1, self._digests[partition])
             for partition in partitions
             if partition in self._digests
         }
@@ -180,7 +223,7 @@ class RequestConsumer:
     def _check_watermarks(self) -> None:
         """A broker that lost its log says so only by a high watermark below our position; a seek past it is silent."""
         lag = 0
-        for partition, position in self.positions.items():
+        for partition, position in self._read_to.items():
             high = self.consumer.highwater(TopicPartition(self.reading.topic, partition))
             if high is None:
                 continue
@@ -188,7 +231,7 @@ class RequestConsumer:
                 raise LogTruncated(
                     f"{self.reading.topic}[{partition}] ends at {high}, we stand at {position}"
                 )
-            lag += high - position
+            lag += high - self.positions[partition]
         LAG_RECORDS.set(lag)
 
     def _check_fetches(self) -> None:
@@ -201,41 +244,34 @@ class RequestConsumer:
             if time.time() - max((fetched_ms or 0) / 1000, self._free_since) > _STALLED_SECONDS:
                 raise Stalled(f"{self.reading.topic}[{partition}] was last fetched at {fetched_ms}")
 
-    async def _record(self, records: Sequence[Any]) -> int:
-        moves = self._moves(records)
-        async with self.db.begin() as session:
-            await self._versions.refresh(session)
-        batch = read_batch(
-            [Record(r.partition, r.offset, _instant(r.timestamp), r.value or b"") for r in records],
-            self._versions.versions,
-            # A day less than is kept: what is erased is behind us, and this is not committed yet.
-            nets_from=self.clock.now() - self.reading.client_net_keep + timedelta(days=1),
-        )
-        await self._ensure_months(months_of(call.started_ms for call in batch.calls))
+    async def _record(self, ready: Ready) -> int:
+        batch, moves, started = ready.batch, ready.moves, time.monotonic()
+        await self._ensure_months(batch.months())
         try:
             async with self.db.begin() as session:
                 recorded = await record_calls(
-                    session, batch, log=Log(self.reading.topic, self.cluster_id, self.positions), moves=moves,
+                    session, batch, log=Log(self.reading.topic, self.cluster_id, ready.positions), moves=moves,
                     now=self.clock.now(), unseen=self._unseen, passed=self.passed,
                 )  # fmt: skip
         except Fenced:
             FENCED.inc()
             raise
         self._unseen = not recorded.repeated
+        self.passed("committed")
+        BATCH_SECONDS.observe(time.monotonic() - started)
         self.positions |= {partition: move.next_offset for partition, move in moves.items()}
-        self._digests |= {partition: move.digest for partition, move in moves.items()}
         CALLS.labels("new").inc(recorded.new)
         CALLS.labels("repeated").inc(recorded.repeated)
         LATE_MONTHS.inc(recorded.late_months)
         POISONED.inc(len(batch.poison))
-        BATCH_CALLS.observe(len(batch.calls))
+        BATCH_CALLS.observe(len(batch))
         for late in batch.late:
             QUARANTINED.labels(late.reason).inc()
         return recorded.new
 
     def _moves(self, records: Sequence[Any]) -> dict[int, Advance]:
         """Where each partition will stand. Raises LogTruncated where the records do not follow on each other."""
-        expected, last = dict(self.positions), {}
+        expected, last = dict(self._read_to), {}
         for record in records:
             if record.offset != expected[record.partition]:
                 raise LogTruncated(
@@ -297,8 +333,17 @@ async def consume_requests(
     servers = reading.bootstrap_servers
     async with claims(db, reading.topic) as own, ClusterWatch(servers) as cluster:
         await ensure_request_log(servers, reading.topic, partitions=reading.partitions)
-        async with _consumer(servers) as consumer, _witness(servers, reading.topic) as witness:
-            reader = RequestConsumer(db, clock, reading, consumer, cluster.id, passed, witness=witness)
+        async with log_consumer(servers) as consumer, LogWitness(servers, reading.topic) as witness:
+            reader = RequestConsumer(
+                db,
+                clock,
+                reading,
+                consumer,
+                cluster.id,
+                passed,
+                witness=witness,
+                read=batch_reader(reading.fast),
+            )
             try:
                 await _read(reader, cluster, own, stop)
             except (LogReplaced, OffsetOutOfRangeError) as error:
@@ -335,29 +380,6 @@ async def _read(reader: RequestConsumer, cluster: ClusterWatch, own: Claims, sto
             await reader.step()
         else:
             await asyncio.sleep(_CLAIM_SECONDS)
-
-
-@asynccontextmanager
-async def _consumer(servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="none",
-        fetch_max_bytes=16 * MESSAGE_BYTES, max_partition_fetch_bytes=2 * MESSAGE_BYTES, fetch_max_wait_ms=250,
-    )  # fmt: skip
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()
-
-
-@asynccontextmanager
-async def _witness(servers: str, topic: str) -> AsyncIterator[LogWitness]:
-    witness = LogWitness(servers, topic)
-    await witness.start()
-    try:
-        yield witness
-    finally:
-        await witness.close()
 
 
 def _instant(milliseconds: int) -> datetime:

@@ -6,15 +6,14 @@ one snapshot, it is what was counted, whether it has been folded or not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.copying import copy_packed, driver_connection
 from metering.db.totals import HISTOGRAM
-from metering.domain.delta import Delta, DeltaKey
-from metering.domain.pack import DELTA_COLUMNS, pack_deltas
+from metering.domain.pack import DELTA_COLUMNS
 from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
 
 _DAY = "(hour_start AT TIME ZONE 'UTC')::date"
@@ -76,10 +75,12 @@ _ROOM = text("SET LOCAL work_mem = '64MB'")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering fold'))")
 
 
-async def append(session: AsyncSession, deltas: Mapping[DeltaKey, Delta]) -> None:
-    """The deltas are pending. The session must have executed a statement before, as for a COPY into the log."""
-    if deltas:
-        await copy_packed(await driver_connection(session), "usage_delta", DELTA_COLUMNS, pack_deltas(deltas))
+async def append(session: AsyncSession, packed: Iterable[bytes]) -> None:
+    """The deltas that `pack_deltas` made rows of are pending.
+
+    The session must have executed a statement before, as for a COPY into the log.
+    """
+    await copy_packed(await driver_connection(session), "usage_delta", DELTA_COLUMNS, packed)
 
 
 async def claim(session: AsyncSession) -> bool:

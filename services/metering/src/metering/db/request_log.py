@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.copying import copy_packed, driver_connection
 from metering.db.tables import api_requests_log
-from metering.domain.call import Call
+from metering.domain.batch import NOTHING, Added, Batch, add_up
 from metering.domain.pack import CALL_COLUMNS, pack_calls
 from metering.domain.usage import CallFilters, Filters
 from metering.domain.windows import floor_day, floor_hour
@@ -76,8 +76,8 @@ async def ensure_partitions(session: AsyncSession, months: Iterable[date]) -> No
         await session.execute(text("SELECT ensure_request_log_partition(:month)"), {"month": month})
 
 
-async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bool) -> Sequence[Call]:
-    """The calls of which no row existed are in the log; they are returned, each once.
+async def insert_new(session: AsyncSession, batch: Batch, *, unseen: bool) -> Added:
+    """The batch's calls of which no row existed are in the log; what they add up to, each counted once.
 
     A call of a dropped month is taken for a repeat: nothing could tell it from one any more.
     `unseen` is a guess that decides what is tried first: all of them straight into the log, where the unique index
@@ -86,23 +86,24 @@ async def insert_new(session: AsyncSession, calls: Sequence[Call], *, unseen: bo
     The session must have executed a statement before: SQLAlchemy begins a transaction lazily, and a COPY on the
     driver's connection as the first act would survive the rollback.
     """
-    if not calls:
-        return ()
+    if not len(batch):
+        return NOTHING
     driver = await driver_connection(session)
-    if unseen and await _copied(driver, calls):
-        return calls
+    if unseen and await _copied(driver, batch.rows()):
+        return batch.added()
+    calls = batch.all_calls()
     await session.execute(text(_STAGING))
     await copy_packed(driver, "staged_call", CALL_COLUMNS, pack_calls(calls))
     inserted = await driver.fetch(_INSERT)
     by_key = {(call.started_ms, call.request_id): call for call in calls}
-    return [by_key[row["started_ms"], row["request_id"]] for row in inserted]
+    return add_up([by_key[row["started_ms"], row["request_id"]] for row in inserted])
 
 
-async def _copied(driver: asyncpg.Connection, calls: Sequence[Call]) -> bool:
+async def _copied(driver: asyncpg.Connection, rows: Iterable[bytes]) -> bool:
     """All the calls are in the log; or none, when one was already there, comes twice, or is of a dropped month."""
     try:
         async with driver.transaction():  # a savepoint in the batch's own
-            await copy_packed(driver, "api_requests_log", CALL_COLUMNS, pack_calls(calls))
+            await copy_packed(driver, "api_requests_log", CALL_COLUMNS, rows)
     except (asyncpg.UniqueViolationError, asyncpg.CheckViolationError):  # the latter: no partition takes it
         return False
     return True

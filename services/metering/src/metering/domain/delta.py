@@ -81,20 +81,22 @@ def by_subscription_day(deltas: Mapping[DeltaKey, Delta]) -> dict[SubscriptionDa
     """What billing reads of `deltas`: calls of live keys, per subscription, plan version and UTC day."""
     result: dict[SubscriptionDayKey, SubscriptionDay] = {}
     for key, delta in deltas.items():
-        who = key.who
-        if (
-            who.is_test
-            or who.subscription_id is None
-            or who.plan_version_id is None
-            or who.consumer_org is None
-        ):
-            continue
-        place = SubscriptionDayKey(who.subscription_id, who.plan_version_id, _day_of(key.hour))
-        day = result.get(place)
-        if day is None:
-            day = result[place] = SubscriptionDay(who.consumer_org, who.provider_org, who.api_id)
-        add(day.totals, key, delta)
+        if day := subscription_day_of(result, key.who, _day_of(key.hour)):
+            add(day.totals, key, delta)
     return result
+
+
+def subscription_day_of(
+    days: dict[SubscriptionDayKey, SubscriptionDay], who: Attribution, day: date
+) -> SubscriptionDay | None:
+    """The one of `days` in which calls of `who` count, made when it is not there; None where nobody pays."""
+    if who.is_test or who.subscription_id is None or who.plan_version_id is None or who.consumer_org is None:
+        return None
+    place = SubscriptionDayKey(who.subscription_id, who.plan_version_id, day)
+    found = days.get(place)
+    if found is None:
+        found = days[place] = SubscriptionDay(who.consumer_org, who.provider_org, who.api_id)
+    return found
 
 
 def add(totals: Totals, key: DeltaKey, delta: Delta) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 LATEST_ARRIVAL = timedelta(days=45)
 CLOCK_SKEW = timedelta(minutes=10)
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 
@@ -42,7 +42,7 @@ def milliseconds(instant: datetime) -> int:
 
 def months_of(starts_ms: Iterable[int]) -> set[date]:
     """The first days of the UTC months in which calls began at `starts_ms`."""
-    days = {start_ms // _DAY_MS for start_ms in starts_ms}
+    days = {start_ms // DAY_MS for start_ms in starts_ms}
     return {(_EPOCH.date() + timedelta(days=day)).replace(day=1) for day in days}
 
 

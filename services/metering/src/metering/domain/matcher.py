@@ -32,8 +32,9 @@ class Matcher:
     """Finds the endpoint of a method and path in time proportional to the path's segments, not to the templates."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self.endpoints = tuple(endpoints)
         self._root = _Node()
-        for endpoint in endpoints:
+        for endpoint in self.endpoints:
             node = self._root
             for segment in endpoint.path.split("/"):
                 if segment:

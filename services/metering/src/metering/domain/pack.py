@@ -16,7 +16,6 @@ from metering.domain.delta import HOUR_MS, Delta, DeltaKey
 from metering.domain.latency import Histogram
 from metering.domain.rollup import class_of
 
-_HEAD, _TAIL = b"PGCOPY\n\xff\r\n\x00" + bytes(8), b"\xff\xff"
 _NULL = b"\xff\xff\xff\xff"
 _ROWS, _PARTS = 1_000, 7_000  # of calls, and of deltas' pieces, in one portion
 _YEAR_2000_US = 946_684_800_000_000
@@ -56,10 +55,8 @@ _BASE = 10_000
 
 def pack_calls(calls: Sequence[Call]) -> Iterator[bytes]:
     """The calls as rows of CALL_COLUMNS, some hundred kilobytes at a time."""
-    yield _HEAD
     for start in range(0, len(calls), _ROWS):
         yield b"".join(_call_parts(calls[start : start + _ROWS]))
-    yield _TAIL
 
 
 def _call_parts(calls: Sequence[Call]) -> list[bytes]:
@@ -76,8 +73,8 @@ def _call_parts(calls: Sequence[Call]) -> list[bytes]:
         parts += (
             _CALL_BEGINS.pack(count, 8, call.started_ms * 1_000 - _YEAR_2000_US, len(request_id)),
             request_id,
-            _parties(call.who),
-            _id(call.endpoint_id),
+            pack_parties(call.who),
+            pack_id(call.endpoint_id),
             _answer(call.method, call.status, call.upstream_status, call.source, call.billable),
             _origin(call.country, call.client_net),
             _CALL_ENDS_NULL.pack(*numbers, -1, len(path))
@@ -90,12 +87,12 @@ def _call_parts(calls: Sequence[Call]) -> list[bytes]:
 
 def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> Iterator[bytes]:
     """The deltas as rows of DELTA_COLUMNS, some hundred kilobytes at a time."""
-    parts, count = [_HEAD], len(DELTA_COLUMNS)
+    parts, count = list[bytes](), len(DELTA_COLUMNS)
     for key, delta in deltas.items():
         parts += (
             _DELTA_BEGINS.pack(count, 8, key.hour * HOUR_MS * 1_000 - _YEAR_2000_US),
-            _parties(key.who),
-            _id(key.endpoint_id),
+            pack_parties(key.who),
+            pack_id(key.endpoint_id),
             _text(key.country),
             _error(key, delta),
             _THREE.pack(8, delta.calls, 8, delta.billable_calls, 8, delta.units),
@@ -106,7 +103,7 @@ def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> Iterator[bytes]:
         if len(parts) > _PARTS:
             yield b"".join(parts)
             parts = []
-    yield b"".join(parts) + _TAIL
+    yield b"".join(parts)
 
 
 @lru_cache(maxsize=4_096)
@@ -154,13 +151,15 @@ def _single(bucket: int, calls: int) -> bytes:
 
 # Some thousand keys, endpoints and kinds of answers make all the calls.
 @lru_cache(maxsize=32_768)
-def _parties(who: Attribution) -> bytes:
-    ids = {name: _id(getattr(who, name)) for name in _PARTIES if name != "is_test"}
+def pack_parties(who: Attribution) -> bytes:
+    """The columns of _PARTIES."""
+    ids = {name: pack_id(getattr(who, name)) for name in _PARTIES if name != "is_test"}
     return b"".join({**ids, "is_test": _boolean(who.is_test)}[name] for name in _PARTIES)
 
 
 @lru_cache(maxsize=32_768)
-def _id(value: str | None) -> bytes:
+def pack_id(value: str | None) -> bytes:
+    """A uuid, or NULL."""
     return _NULL if value is None else b"\0\0\0\x10" + bytes.fromhex(value.replace("-", ""))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import NamedTuple
@@ -36,6 +37,20 @@ class Totals:
     bytes_in: int = 0
     bytes_out: int = 0
     latency_ms: int = 0
+
+    def add(self, other: Totals) -> None:
+        """They hold the other ones too."""
+        self.calls += other.calls
+        self.billable_calls += other.billable_calls
+        self.units += other.units
+        self.errors_4xx += other.errors_4xx
+        self.errors_5xx += other.errors_5xx
+        self.rejected_rate_limited += other.rejected_rate_limited
+        self.rejected_forbidden += other.rejected_forbidden
+        self.rejected_unauthorized += other.rejected_unauthorized
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+        self.latency_ms += other.latency_ms
 
     def by_class(self) -> dict[str, int]:
         """The calls by how they were answered; they add up to all calls."""
@@ -152,7 +167,7 @@ class QuotaUse:
     units: int = 0
 
 
-def by_counter(days: dict[SubscriptionDayKey, SubscriptionDay]) -> dict[Counter, QuotaUse]:
+def by_counter(days: Mapping[SubscriptionDayKey, SubscriptionDay]) -> dict[Counter, QuotaUse]:
     """Units per quota counter, also where they are none: a call may be the first that its subscription made."""
     uses: dict[Counter, QuotaUse] = {}
     for key, day in days.items():

@@ -10,6 +10,7 @@ from metering.db import deltas, quotas, rollups, scratch
 from metering.db.reconciliation import bounds
 from metering.db.scratch import TableProof
 from metering.domain.delta import by_subscription_day, fold
+from metering.domain.pack import pack_deltas
 from metering.domain.rollup import by_counter
 
 
@@ -34,7 +35,7 @@ async def rebuild_scratch(
         await scratch.begin(session)
         async for calls in scratch.read_calls(session, first=first, last=last):
             added = fold(calls)
-            await deltas.append(session, added)
+            await deltas.append(session, pack_deltas(added))
             await deltas.fold(session, limit=len(added))
             days = by_subscription_day(added)
             await rollups.add_subscription_days(session, days)

@@ -13,9 +13,7 @@ from common.steps import Passed, unwatched
 from metering.db import cutoffs, deltas, key_uses, positions, quarantine, quotas, request_log, rollups
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
-from metering.domain.delta import by_subscription_day, fold
 from metering.domain.errors import Fenced
-from metering.domain.key_use import last_uses
 from metering.domain.rollup import by_counter
 from metering.usecases.judge_quotas import judge_quotas
 
@@ -52,18 +50,17 @@ async def record_calls(
         await positions.lock(session, log.topic, partitions=log.positions), log
     )  # first: nothing may be written before we know we may
     passed("fence")
-    new = await request_log.insert_new(session, batch.calls, unseen=unseen)
+    new = await request_log.insert_new(session, batch, unseen=unseen)
     passed("log")
-    added = fold(new)
-    await deltas.append(session, added)
+    if new.calls:
+        await deltas.append(session, new.deltas)
     passed("deltas")
-    days = by_subscription_day(added)
-    await rollups.add_subscription_days(session, days)
-    late_months = await cutoffs.note_late(session, days.items())
+    await rollups.add_subscription_days(session, new.days)
+    late_months = await cutoffs.note_late(session, new.days.items())
     passed("subscription days")
-    await key_uses.note(session, last_uses(added))
+    await key_uses.note(session, new.uses)
     passed("key uses")
-    uses = by_counter(days)
+    uses = by_counter(new.days)
     await judge_quotas(session, await quotas.add(session, uses), added=uses, now=now)
     passed("quotas")
     await quarantine.keep(session, batch.late)
@@ -71,7 +68,7 @@ async def record_calls(
     passed("side tables")
     await positions.advance(session, log.topic, moves, now=now)
     passed("offsets")
-    return Recorded(len(new), len(batch.calls) - len(new), late_months)
+    return Recorded(new.calls, len(batch) - new.calls, late_months)
 
 
 def _check_fence(stored: Mapping[int, PartitionState], log: Log) -> None:
