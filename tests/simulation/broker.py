@@ -129,10 +129,10 @@ class ScriptedProducer:
     ) -> asyncio.Future[None]:
         log = self.topics.setdefault(topic, Log(self.clock, [[]]))
         fate = self.random.random() if self.unreliable else 1.0
-        if fate > 0.02:
+        if fate > 0.1:
             log.append(0, value, key)
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if fate < 0.04:
+        if fate < 0.2:
             answer.set_exception(KafkaTimeoutError())
             answer.exception()  # a sender that dies does not look at it, and need not be told of that
         else:
