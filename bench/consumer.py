@@ -11,6 +11,7 @@ import msgspec
 
 from metering.domain.batch import Record, read_batch
 from metering.domain.delta import by_subscription_day, fold
+from metering.domain.lateness import milliseconds
 from metering.domain.rollup import by_counter
 
 ENTRIES, RECORDS, ROUNDS = 200, 5, 3
@@ -63,7 +64,7 @@ def main() -> None:
         json.dumps([an_entry(record * ENTRIES + n) for n in range(ENTRIES)]).encode()
         for record in range(RECORDS)
     ]
-    records = [Record(0, offset, NOW, value) for offset, value in enumerate(values)]
+    records = [Record(0, offset, milliseconds(NOW), value) for offset, value in enumerate(values)]
     batch = read_batch(records, {})
     if len(batch.calls) != ENTRIES * RECORDS:
         raise SystemExit(f"{len(batch.calls)} calls were read of {ENTRIES * RECORDS}: {batch.poison[:1]}")

@@ -15,6 +15,7 @@ from metering.db import positions, request_log
 from metering.db.copies import VersionCache
 from metering.db.positions import Advance
 from metering.domain.batch import Record, read_batch
+from metering.domain.lateness import milliseconds
 from metering.domain.parse_log import envelope, parse
 from metering.usecases.fold_deltas import fold_deltas
 from metering.usecases.record_calls import Log, Recorded, record_calls
@@ -52,7 +53,7 @@ class Recorder:
         cache = VersionCache()
         async with self.db.begin() as session:
             await cache.refresh(session)
-        batch = read_batch([Record(partition, offset, taken_at, value)], cache.versions)
+        batch = read_batch([Record(partition, offset, milliseconds(taken_at), value)], cache.versions)
         move = Advance(offset + 1, b"digest", offset + 1, watermark or taken_at)
         async with self.db.begin() as session:
             recorded = await record_calls(

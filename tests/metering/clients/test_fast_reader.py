@@ -61,7 +61,7 @@ def stored(entries: Iterable[dict[str, Any]]) -> list[Any]:
 
 
 def records_of(*values: bytes) -> list[Record]:
-    return [Record(0, offset, NOW, value) for offset, value in enumerate(values)]
+    return [Record(0, offset, ms(NOW), value) for offset, value in enumerate(values)]
 
 
 def joined(added: Added) -> tuple[Any, ...]:

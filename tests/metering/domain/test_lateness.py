@@ -33,7 +33,7 @@ MILLISECOND = timedelta(milliseconds=1)
     ],
 )
 def test_calls_from_45_days_back_to_10_minutes_ahead_count(started_at: datetime, expected: Arrival) -> None:
-    assert arrival(milliseconds(started_at), counted=counted_ms(NOW)) is expected
+    assert arrival(milliseconds(started_at), counted=counted_ms(milliseconds(NOW))) is expected
 
 
 def test_a_cut_inside_a_month_totals_that_month_and_closes_nothing() -> None:

@@ -10,6 +10,7 @@ from metering.db import positions
 from metering.db.reconciliation import compare
 from metering.domain.errors import Fenced
 from metering.domain.latency import bucket_of, from_digits
+from metering.domain.lateness import milliseconds
 from tests.metering.factories import OTHER_ORG, an_entry, request_id
 from tests.metering.recording import NOW, TOPIC, Recorder, count, folded, minutes_ago, one, sums
 
@@ -203,9 +204,9 @@ async def test_a_record_that_cannot_be_read_is_parked_and_the_partition_goes_on(
 
     hostile = enveloped([an_entry(1)]).replace(b'"status":200', b'"status":99999')
     records = [
-        Record(0, 0, NOW, b"\xff"),
-        Record(0, 1, NOW, hostile),
-        Record(0, 2, NOW, enveloped([an_entry(2)])),
+        Record(0, 0, milliseconds(NOW), b"\xff"),
+        Record(0, 1, milliseconds(NOW), hostile),
+        Record(0, 2, milliseconds(NOW), enveloped([an_entry(2)])),
     ]
     async with worker_db.begin() as session:
         await record_calls(

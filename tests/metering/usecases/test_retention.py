@@ -17,6 +17,7 @@ from metering.db import cutoffs, request_log
 from metering.db.cutoffs import Cutoff
 from metering.db.reconciliation import compare
 from metering.domain.batch import Record, read_batch
+from metering.domain.lateness import milliseconds
 from metering.settings import Settings
 from metering.usecases.drop_old_months import drop_old_months
 from metering.usecases.erase_networks import erase_networks
@@ -143,7 +144,7 @@ async def test_a_network_is_erased_when_its_time_is_over_and_nothing_else_change
 
 def test_a_call_that_comes_when_its_time_is_over_bears_no_network() -> None:
     value = enveloped([an_entry(1, at=LONG_AGO), an_entry(2, at=LATER)])
-    batch = read_batch([Record(0, 0, LATER, value)], {}, nets_from=LATER)
+    batch = read_batch([Record(0, 0, milliseconds(LATER), value)], {}, nets_from=LATER)
     assert [call.client_net for call in batch.calls] == [None, "203.0.113.0/24"]
 
 

@@ -214,7 +214,7 @@ class FastReader:
         known.take_versions(versions)
         values = b"".join([record.value for record in records])
         lengths = array("q", [len(record.value) for record in records])
-        taken_ms = array("q", [milliseconds(record.taken_at) for record in records])
+        taken_ms = array("q", [record.taken_ms for record in records])
         while True:
             found = self._library.reader_read(
                 known.reader, _view(values), lengths.buffer_info()[0], taken_ms.buffer_info()[0], len(records),

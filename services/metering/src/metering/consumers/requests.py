@@ -183,7 +183,7 @@ class RequestConsumer:
         self.passed("gathered")
         async with self.db.begin() as session:
             await self._versions.refresh(session)
-        taken = [Record(r.partition, r.offset, _instant(r.timestamp), r.value or b"") for r in records]
+        taken = [Record(r.partition, r.offset, r.timestamp, r.value or b"") for r in records]
         # Repeats are read one by one, to be told from what is new.
         read = self.read if self._unseen else read_batch
         # A day less than is kept: what is erased is behind us, and this is not committed yet.

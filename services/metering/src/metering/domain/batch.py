@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
@@ -22,11 +22,11 @@ _YEAR_10000_MS = 253_402_300_800_000
 
 
 class Record(NamedTuple):
-    """A Kafka record of the request log; `taken_at` is when it was taken in."""
+    """A Kafka record of the request log; `taken_ms` since 1970 it was taken in."""
 
     partition: int
     offset: int
-    taken_at: datetime
+    taken_ms: int
     value: bytes
 
 
@@ -145,7 +145,7 @@ def read_batch(
             batch.poison.append(Poison(record, error.reason))
             continue
         batch.poison += [Poison(record, reason) for reason in unreadable]
-        counted = first, last = counted_ms(record.taken_at)
+        counted = first, last = counted_ms(record.taken_ms)
         # A NUL can only be in a text if one is in the record, and there one look is enough for all its entries.
         suspect = b"\\u0000" in record.value or b"\x00" in record.value
         for entry in entries:
@@ -166,4 +166,6 @@ def read_batch(
 def _late(entry: StoredEntry, record: Record, counted: tuple[int, int]) -> Late:
     if abs(entry.started_at) >= _YEAR_10000_MS:
         raise InvalidEntry("started_at out of range")
-    return Late(entry, record.taken_at, arrival(entry.started_at, counted=counted))
+    return Late(
+        entry, EPOCH + timedelta(milliseconds=record.taken_ms), arrival(entry.started_at, counted=counted)
+    )

@@ -20,11 +20,12 @@ class Arrival(StrEnum):
     IN_THE_FUTURE = "in_the_future"
 
 
-def counted_ms(received_at: datetime) -> tuple[int, int]:
-    """Between which starts (milliseconds since 1970, both included) a call counts that was taken in at `received_at`:
-    from 45 days before to 10 minutes after it.
+def counted_ms(received_ms: int) -> tuple[int, int]:
+    """Between which starts a call counts that was taken in at `received_ms`: from 45 days before to 10 minutes after it.
+
+    All of them milliseconds since 1970, both ends included.
     """
-    return milliseconds(received_at - LATEST_ARRIVAL), milliseconds(received_at + CLOCK_SKEW)
+    return received_ms - LATEST_ARRIVAL // _MILLISECOND, received_ms + CLOCK_SKEW // _MILLISECOND
 
 
 def arrival(started_ms: float, *, counted: tuple[int, int]) -> Arrival:
