@@ -9,6 +9,9 @@ INGESTED = Counter(
 )
 INGEST_REFUSED = Counter("metering_ingest_refused_total", "POSTs answered 503: Kong sends them again.")
 CALLS = Counter("metering_calls_total", "Calls read from Kafka: recorded, or already there.", ["outcome"])
+CALLS_READ = Counter(
+    "metering_calls_read_total", "Calls read from Kafka, by the compiled reader or by Python.", ["reader"]
+)
 QUARANTINED = Counter(
     "metering_quarantined_total", "Calls outside the window of time in which they count.", ["reason"]
 )

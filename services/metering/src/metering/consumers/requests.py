@@ -32,6 +32,7 @@ from metering.metrics import (
     BATCH_CALLS,
     BATCH_SECONDS,
     CALLS,
+    CALLS_READ,
     FENCED,
     HALTED,
     LAG_RECORDS,
@@ -78,13 +79,13 @@ class Reading:
 class Ready:
     """A batch that was read: its records follow on `positions`, and behind them each partition stands at its move.
 
-    `full` when there may be more to read at once.
+    `more` when there may be another one to read at once.
     """
 
     batch: Batch
     positions: Mapping[int, int]
     moves: Mapping[int, Advance]
-    full: bool
+    more: bool
 
 
 @dataclass(slots=True)
@@ -159,13 +160,13 @@ class RequestConsumer:
             await self._tell_idle()
             return 0
         # PostgreSQL works on this batch while we read the next one; nothing of that is recorded before this one is.
-        ahead = asyncio.create_task(self._next()) if ready.full and self.reading.ahead else None
+        ahead = asyncio.create_task(self._next()) if ready.more and self.reading.ahead else None
         try:
             new = await self._record(ready)
         except BaseException:
             if ahead is not None:
                 ahead.cancel()
-                await asyncio.wait([ahead])
+                await asyncio.gather(ahead, return_exceptions=True)
             raise
         self._free_since = time.time()
         if ahead is not None:
@@ -174,7 +175,7 @@ class RequestConsumer:
 
     async def _next(self) -> Ready | None:
         """The next batch, if any has gathered. Raises LogTruncated where it does not follow on what was read."""
-        records = await self._gather()
+        records, more = await self._gather()
         self._check_watermarks()
         if not records:
             return None
@@ -191,7 +192,7 @@ class RequestConsumer:
         batch = await asyncio.to_thread(read, taken, self._versions.versions, nets_from=nets_from)
         self._read_to |= {partition: move.next_offset for partition, move in moves.items()}
         self._digests |= {partition: move.digest for partition, move in moves.items()}
-        return Ready(batch, positions, moves, full=len(batch) >= self.reading.batch_calls)
+        return Ready(batch, positions, moves, more)
 
     async def check_log(self, partitions: Collection[int]) -> None:
         """Before our place still stands what we read last. Raises LogTruncated where it does not."""
@@ -204,7 +205,8 @@ class RequestConsumer:
         if missed:
             raise LogTruncated(f"{self.reading.topic}{missed} is not the log that was read so far")
 
-    async def _gather(self) -> list[Any]:
+    async def _gather(self) -> tuple[list[Any], bool]:
+        """What has gathered, and whether there may be more of it at once."""
         records: list[Any] = []
         deadline = time.monotonic() + self.reading.batch_seconds
         calls, wait_ms = 0, _POLL_MS
@@ -212,13 +214,13 @@ class RequestConsumer:
             found = await self.consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_RECORDS)
             polled = [record for batch in found.values() for record in batch]
             if not polled:
-                break
+                return records, False
             records += polled
             calls += sum(_count(record) for record in polled)
             if time.monotonic() > deadline:
                 break
             wait_ms = 0  # what is there already; nobody waits for more while something can be recorded
-        return records
+        return records, True
 
     def _check_watermarks(self) -> None:
         """A broker that lost its log says so only by a high watermark below our position; a seek past it is silent."""
@@ -264,6 +266,9 @@ class RequestConsumer:
         CALLS.labels("repeated").inc(recorded.repeated)
         LATE_MONTHS.inc(recorded.late_months)
         POISONED.inc(len(batch.poison))
+        packed = batch.packed.calls if batch.packed else 0
+        CALLS_READ.labels("compiled").inc(packed)
+        CALLS_READ.labels("python").inc(len(batch) - packed)
         BATCH_CALLS.observe(len(batch))
         for late in batch.late:
             QUARANTINED.labels(late.reason).inc()
