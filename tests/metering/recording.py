@@ -18,6 +18,7 @@ from metering.domain.batch import Record, read_batch
 from metering.domain.lateness import milliseconds
 from metering.domain.parse_log import envelope, parse
 from metering.usecases.fold_deltas import fold_deltas
+from metering.usecases.publish_usage import publish_usage
 from metering.usecases.record_calls import Log, Recorded, record_calls
 from tests.metering.factories import NAMESPACE
 
@@ -92,6 +93,13 @@ async def folded(db: Database) -> None:
         await fold_deltas(session)
 
 
+async def published(db: Database, *, now: datetime = NOW) -> int:
+    """What was recorded is folded, and what changed is in the outbox; how many."""
+    await folded(db)
+    async with db.begin() as session:
+        return await publish_usage(session, now=now)
+
+
 async def one(db: Database, statement: str, **values: Any) -> Any:
     """The first row of a statement."""
     async with db.begin() as session:
@@ -109,7 +117,7 @@ async def sums(db: Database) -> tuple[int, int, int, int]:
         await count(db, "api_requests_log"),
         await count(db, "usage_records_hourly_now", "sum(calls)"),
         await count(db, "usage_records_daily_now", "sum(calls)"),
-        await count(db, "subscription_day", "sum(calls)"),
+        await count(db, "subscription_day_now", "sum(calls)"),
     )
 
 

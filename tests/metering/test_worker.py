@@ -61,7 +61,9 @@ async def test_calls_in_a_log_file_become_published_usage_and_survive_a_restart(
     make_settings: Callable[..., Settings], kafka: str, worker_db: Database, tmp_path: Path
 ) -> None:
     path = tmp_path / "kong-file.log"
-    settings = make_settings(KAFKA_BOOTSTRAP_SERVERS=kafka, file_log_path=path, publish_seconds=0.2)
+    settings = make_settings(
+        KAFKA_BOOTSTRAP_SERVERS=kafka, file_log_path=path, publish_seconds=0.2, fold_seconds=0.2
+    )
     path.write_bytes(lines_of(1, 2, 3) + b"not json\n" + lines_of(4)[:50])
     for expected, more in ((3, b""), (6, b"\n" + lines_of(5, 6, 7))):
         with path.open("ab") as file:
@@ -70,7 +72,7 @@ async def test_calls_in_a_log_file_become_published_usage_and_survive_a_restart(
         running = asyncio.create_task(run(settings, stop))
 
         async def arrived(wanted: int = expected) -> bool:
-            return await count(worker_db, "subscription_day", "sum(calls)") >= wanted
+            return await count(worker_db, "subscription_day_now", "sum(calls)") >= wanted
 
         await until(arrived)
         stop.set()
@@ -116,7 +118,7 @@ async def test_what_a_lost_broker_had_acknowledged_unread_is_taken_from_the_file
     running = asyncio.create_task(run(settings, stop))
 
     async def arrived() -> bool:
-        return await count(worker_db, "subscription_day", "sum(calls)") >= 3
+        return await count(worker_db, "subscription_day_now", "sum(calls)") >= 3
 
     await until(arrived)
     stop.set()
@@ -161,7 +163,7 @@ async def test_a_log_file_is_followed_over_rotations_and_restarts_without_losing
     running = asyncio.create_task(run(settings, stop))
 
     async def arrived() -> bool:
-        return await count(worker_db, "subscription_day", "sum(calls)") >= 7
+        return await count(worker_db, "subscription_day_now", "sum(calls)") >= 7
 
     await until(arrived)
     stop.set()

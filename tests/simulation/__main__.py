@@ -24,7 +24,7 @@ from tests.simulation.world import MONTHS, BareDatabase, World
 from tests.support.databases import Databases
 
 _TRUNCATE_EVERY = 250
-_TABLES = """api_requests_log, usage_delta, usage_records_hourly, usage_records_daily, subscription_day, quota_usage,
+_TABLES = """api_requests_log, usage_pending, usage_records_hourly, usage_records_daily, subscription_day, quota_usage,
     quota_state, subscription, outbox, kafka_offset, month_adjustment"""
 
 

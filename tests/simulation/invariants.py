@@ -21,7 +21,7 @@ _QUERIES = {
     "hours": f"""
         SELECT subscription_id::text, hour_start, {_SUMS} FROM usage_records_hourly_now WHERE {_MINE} GROUP BY 1, 2""",
     "days": f"SELECT subscription_id::text, day, {_SUMS} FROM usage_records_daily_now WHERE {_MINE} GROUP BY 1, 2",
-    "live days": f"SELECT subscription_id::text, day, {_SUMS} FROM subscription_day WHERE {_MINE} GROUP BY 1, 2",
+    "live days": f"SELECT subscription_id::text, day, {_SUMS} FROM subscription_day_now WHERE {_MINE} GROUP BY 1, 2",
     "counters": """
         SELECT consumer_org::text, month, units::int FROM quota_usage
         WHERE consumer_org = ANY(CAST(:organisations AS uuid[])) AND units > 0""",

@@ -228,7 +228,8 @@ class World:
         )
 
     async def publish(self) -> None:
-        """Changed days go into the outbox, or the process dies before it has committed that."""
+        """What folds changed goes into the outbox, or the process dies before it has committed that."""
+        await self.fold()
         try:
             async with self.db.begin() as session:
                 await publish_usage(session, now=self.clock.now())
@@ -284,6 +285,10 @@ class World:
             reader.positions[number] < len(records) for number, records in enumerate(self.log.partitions)
         ):
             await reader.step()
+        more = 1
+        while more:
+            async with self.db.begin() as session:
+                more = await fold_deltas(session)
         more = 1
         while more:
             async with self.db.begin() as session:

@@ -183,13 +183,13 @@ async def test_others_see_nothing_whatever_they_ask_for(client: AsyncClient, tok
 async def test_the_database_itself_hides_others_rows_from_queries_without_a_where(db: Database) -> None:
     tables = [
         "api_requests_log",
-        "usage_delta",
+        "usage_pending",
         "usage_records_hourly_now",
         "usage_records_daily_now",
         "usage_subscription_hourly_now",
         "usage_country_daily_now",
         "usage_errors_daily_now",
-        "subscription_day",
+        "subscription_day_now",
         "quota_usage",
         "subscription",
     ]

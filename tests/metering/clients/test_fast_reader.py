@@ -65,7 +65,7 @@ def records_of(*values: bytes) -> list[Record]:
 
 
 def joined(added: Added) -> tuple[Any, ...]:
-    return added.calls, b"".join(added.deltas), added.days, added.uses
+    return added.calls, b"".join(added.deltas), added.days
 
 
 def late(batch: Batch) -> list[Any]:

@@ -145,7 +145,7 @@ async def _caught_up(db: Database, settings: Settings) -> bool:
 async def test_killed_between_any_two_steps_it_goes_on_from_the_database(
     worker_db: Database, kafka_log: KafkaLog, settings: Settings
 ) -> None:
-    steps = ["fence", "log", "deltas", "subscription days", "quotas", "side tables", "offsets"]
+    steps = ["fence", "log", "deltas", "late months", "quotas", "side tables", "offsets"]
     for number, step in enumerate(steps):
         await post(worker_db, kafka_log, *range(2000 + 10 * number, 2020 + 10 * number))
 

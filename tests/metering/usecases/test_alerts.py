@@ -19,11 +19,10 @@ from metering.domain.errors import AlertSubjectUnknown, TooManyAlertRules
 from metering.usecases.change_alert_rule import change_alert_rule
 from metering.usecases.create_alert_rule import create_alert_rule
 from metering.usecases.evaluate_alerts import evaluate_alerts
-from metering.usecases.publish_usage import publish_usage
 from metering.usecases.republish import republish
 from tests.metering.domain.test_alert import a_rule
 from tests.metering.factories import API, CONSUMER_ORG, OTHER_ORG, PROVIDER_ORG, SUBSCRIPTION, an_entry
-from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago
+from tests.metering.recording import NOW, TOPIC, Recorder, count, minutes_ago, published
 from tests.metering.usecases.test_quotas import calls, subscribe
 from tests.support.outbox import outbox_events
 
@@ -53,8 +52,7 @@ async def watch(db: Database, kind: AlertKind, threshold: object, **overrides: A
 
 async def look(db: Database, now: datetime = NOW) -> int:
     """What the worker does in one turn: note what changed, look at what is due."""
-    async with db.begin() as session:
-        await publish_usage(session, now=now)
+    await published(db, now=now)
     async with db.begin() as session:
         return await evaluate_alerts(session, topic=TOPIC, now=now, limit=50)
 
@@ -115,8 +113,7 @@ async def test_two_workers_announce_one_crossing(recorder: Recorder, worker_db: 
     for threshold in range(50, 70):
         await watch(worker_db, AlertKind.QUOTA_SHARE, threshold)
     await recorder.record(*calls(1, 90))
-    async with worker_db.begin() as session:
-        await publish_usage(session, now=NOW)
+    await published(worker_db)
 
     async def race() -> int:
         looked = 0

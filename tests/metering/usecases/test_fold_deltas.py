@@ -9,10 +9,11 @@ from sqlalchemy import text
 
 from common.db import Database
 from metering.db import deltas
+from metering.db.tables import metadata
 from metering.usecases.fold_deltas import fold_deltas
 from metering.worker import fold_pending
 from tests.metering.factories import an_entry
-from tests.metering.recording import Recorder, count, minutes_ago, one, sums
+from tests.metering.recording import Recorder, count, folded, minutes_ago, one, sums
 from tests.metering.usecases.test_record_calls import assert_reconciled
 
 
@@ -34,7 +35,7 @@ async def test_what_is_read_is_the_same_before_and_after(recorder: Recorder, wor
     assert await sums(worker_db) == (5, 5, 5, 3)
     assert await count(worker_db, "usage_records_hourly") == 0
     await fold_pending(worker_db)
-    assert await count(worker_db, "usage_delta") == 0
+    assert await count(worker_db, "usage_pending") == 0
     assert await count(worker_db, "usage_records_hourly", "sum(calls)") == 5
     assert await sums(worker_db) == (5, 5, 5, 3)
     await recorder.record(an_entry(1), an_entry(6))
@@ -50,7 +51,7 @@ async def test_it_may_end_before_its_commit_and_take_any_portion(worker_db: Data
     with pytest.raises(Killed, match="folded"):
         async with worker_db.begin() as session:
             await fold_deltas(session, passed=die)
-    assert await count(worker_db, "usage_delta") == 5
+    assert await count(worker_db, "usage_pending") == 5
     for _ in range(5):
         async with worker_db.begin() as session:
             assert await fold_deltas(session, limit=1) == 1
@@ -82,7 +83,7 @@ async def test_a_second_one_leaves_it_to_the_first(worker_db: Database) -> None:
 @pytest.mark.usefixtures("recorder")
 async def test_a_packed_delta_is_what_the_calls_were(worker_db: Database) -> None:
     """Every column, as PostgreSQL reads it back."""
-    row = await one(worker_db, "SELECT d.*, l.started_at, l.request_id FROM usage_delta d JOIN api_requests_log l"
+    row = await one(worker_db, "SELECT d.*, l.started_at, l.request_id FROM usage_pending d JOIN api_requests_log l"
         " ON l.status = d.status WHERE d.status = 404")  # fmt: skip
     assert (row.source, row.last_at, row.example, row.calls) == (
         "upstream",
@@ -91,10 +92,46 @@ async def test_a_packed_delta_is_what_the_calls_were(worker_db: Database) -> Non
         1,
     )
     assert (row.errors_4xx, row.errors_5xx, row.rejected_unauthorized) == (1, 0, 0)
-    refused = await one(worker_db, "SELECT * FROM usage_delta WHERE status = 401")
+    refused = await one(worker_db, "SELECT * FROM usage_pending WHERE status = 401")
     assert (refused.errors_4xx, refused.rejected_unauthorized, refused.subscription_id) == (0, 1, None)
     async with worker_db.begin() as session:
         found = await session.execute(
-            text("SELECT country, calls FROM usage_delta WHERE country IS NOT NULL")
+            text("SELECT country, calls FROM usage_pending WHERE country IS NOT NULL")
         )
         assert [tuple(row) for row in found] == [("DE", 1)]
+
+
+async def test_days_and_last_uses_come_with_the_fold_and_are_read_before(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    assert (
+        await count(worker_db, "subscription_day"),
+        await count(worker_db, "subscription_day_now", "sum(calls)"),
+    ) == (0, 3)
+    await folded(worker_db)
+    day = await one(worker_db, "SELECT * FROM subscription_day")
+    assert (day.calls, day.errors_4xx, day.version, day.published_version) == (3, 1, 1, 0)
+    used = await one(worker_db, "SELECT * FROM key_use")
+    assert used.last_used_at == minutes_ago(30)
+    await recorder.record(an_entry(6, at=minutes_ago(60)))
+    await folded(worker_db)
+    assert await one(worker_db, "SELECT * FROM key_use") == used  # a late call is no later use
+    assert (await one(worker_db, "SELECT calls, version FROM subscription_day")) == (4, 2)
+
+
+@pytest.mark.usefixtures("recorder")
+async def test_what_a_worker_of_the_version_before_wrote_down_is_folded_without_what_it_added_itself(
+    worker_db: Database,
+) -> None:
+    """Its batches added days and noted keys, and its deltas stand in a table of their own."""
+    columns = ", ".join(column.name for column in metadata.tables["usage_delta"].c)
+    await one(
+        worker_db,
+        f"WITH taken AS (DELETE FROM usage_pending RETURNING *)"
+        f" INSERT INTO usage_delta ({columns}) SELECT {columns} FROM taken RETURNING 1",
+    )
+    assert await sums(worker_db) == (5, 5, 5, 0)
+    await folded(worker_db)
+    assert await sums(worker_db) == (5, 5, 5, 0)
+    assert await count(worker_db, "usage_delta") == await count(worker_db, "key_use") == 0
+    assert await count(worker_db, "usage_records_hourly", "sum(calls)") == 5

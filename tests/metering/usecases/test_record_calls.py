@@ -19,8 +19,7 @@ STEPS = [
     "fence",
     "log",
     "deltas",
-    "subscription days",
-    "key uses",
+    "late months",
     "quotas",
     "side tables",
     "offsets",
@@ -44,7 +43,7 @@ async def assert_reconciled(db: Database) -> None:
             found = await compare(session, first=first, last=last)
         assert [d for c in found for d in c.differences] == []
         await folded(db)
-    assert await count(db, "usage_delta") == 0
+    assert await count(db, "usage_pending") == 0
 
 
 async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, worker_db: Database) -> None:
@@ -55,6 +54,7 @@ async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, work
     )  # fmt: skip
     assert (recorded.new, recorded.repeated) == (6, 0)
     assert await sums(worker_db) == (6, 6, 6, 4)
+    await folded(worker_db)
     day = await one(worker_db, "SELECT * FROM subscription_day")
     assert (day.calls, day.billable_calls, day.units, day.version) == (4, 2, 2, 1)
     assert (day.errors_4xx, day.errors_5xx, day.rejected_rate_limited) == (1, 1, 1)
@@ -223,7 +223,7 @@ async def test_an_upgrade_in_mid_day_splits_the_day_by_plan_version(
     recorder: Recorder, worker_db: Database
 ) -> None:
     await recorder.record(an_entry(1), an_entry(2, plan="01930000-0000-7000-8000-0000000000f4"))
-    assert await count(worker_db, "subscription_day") == 2
+    assert await count(worker_db, "subscription_day_now") == 2
 
 
 async def test_latencies_are_counted_by_bucket_and_reconciled(

@@ -10,10 +10,9 @@ import pytest
 from common.db import Database
 from metering.usecases.publish_key_uses import publish_key_uses
 from metering.usecases.publish_statistics import publish_statistics
-from metering.usecases.publish_usage import publish_usage
 from metering.usecases.republish import republish
 from tests.metering.factories import API, CONSUMER_ORG, KEY, OTHER_ORG, SUBSCRIPTION, an_entry
-from tests.metering.recording import NOW, Recorder, minutes_ago
+from tests.metering.recording import NOW, Recorder, folded, minutes_ago, published
 from tests.support.outbox import outbox_events
 
 WAIT = timedelta(minutes=5)
@@ -29,6 +28,7 @@ async def recorder(worker_db: Database) -> Recorder:
 
 async def uses(db: Database) -> list[tuple[str, str, int]]:
     """(key, minute, version) of what was published."""
+    await folded(db)
     async with db.begin() as session:
         await publish_key_uses(session, now=NOW)
     events = [e["payload"] for e in await outbox_events(db, "metering.key.v1")]
@@ -63,8 +63,7 @@ async def test_a_refused_call_and_a_test_key_s_are_uses_and_each_key_has_its_own
 
 
 async def measured(db: Database, now: datetime = NOW) -> list[dict[str, Any]]:
-    async with db.begin() as session:
-        await publish_usage(session, now=now)
+    await published(db, now=now)
     async with db.begin() as session:
         await publish_statistics(session, wait=WAIT, now=now)
     return [e["payload"] for e in await outbox_events(db, "metering.api.v1")]

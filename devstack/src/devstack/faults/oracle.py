@@ -147,7 +147,7 @@ async def _days(connection: asyncpg.Connection) -> Sums:
 
 
 async def _subscription_days(connection: asyncpg.Connection) -> Sums:
-    return await _sums(connection, "subscription_day", "day")
+    return await _sums(connection, "subscription_day_now", "day")
 
 
 def _compare(run: Run, what: str, found: Mapping[Any, Any], wanted: Mapping[Any, Any]) -> None:

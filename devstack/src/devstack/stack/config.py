@@ -95,6 +95,7 @@ class Config:
                 "METERING_INGEST_TOKEN": self.secrets["ingest_token"],
                 "METERING_FILE_LOG_PATH": str(self.layout.gateway_log),
                 "METERING_GRACE_SECONDS": "3",
+                "METERING_FOLD_SECONDS": "1",
                 "METERING_ALERT_SECONDS": "1",
                 "METERING_STATISTICS_SECONDS": "5",
                 "METERING_GATEWAY_METRICS_URLS": f"{self.url('kong_admin')}/metrics",

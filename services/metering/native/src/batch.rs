@@ -97,9 +97,8 @@ impl Reading {
     }
 }
 
-/// Party, day since 1970, last call in milliseconds, and the totals: calls, billable calls, units, five kinds of errors,
-/// bytes in, bytes out, latency.
-pub const DAY_FIELDS: usize = 14;
+/// Party, day since 1970, and the totals: calls, billable calls, units, five kinds of errors, bytes in, bytes out, latency.
+pub const DAY_FIELDS: usize = 13;
 
 struct Call<'a> {
     entry: Entry<'a>,
@@ -204,8 +203,8 @@ impl Reader {
             pack::delta(&mut reading.deltas, delta, &self.parties[*number as usize], endpoint);
             let day = delta.hour.div_euclid(24);
             let at = *days.entry((*number, day)).or_insert_with(|| {
-                reading.days.extend([i64::from(*number), day, i64::MIN]);
-                reading.days.extend([0; DAY_FIELDS - 3]);
+                reading.days.extend([i64::from(*number), day]);
+                reading.days.extend([0; DAY_FIELDS - 2]);
                 reading.days.len() - DAY_FIELDS
             });
             delta.add_to(&mut reading.days[at + 2..at + DAY_FIELDS]);
@@ -292,17 +291,16 @@ impl<'a> Delta<'a> {
         }
     }
 
-    /// To a day's numbers from its last call on.
+    /// To a day's totals.
     fn add_to(&self, day: &mut [i64]) {
-        day[0] = day[0].max(self.last_ms);
-        day[1] += self.calls;
-        day[2] += self.billable_calls;
-        day[3] += self.units;
+        day[0] += self.calls;
+        day[1] += self.billable_calls;
+        day[2] += self.units;
         if let Some(class) = self.class {
-            day[4 + class] += self.calls;
+            day[3 + class] += self.calls;
         }
-        day[9] += self.bytes_in;
-        day[10] += self.bytes_out;
-        day[11] += self.latency_ms;
+        day[8] += self.bytes_in;
+        day[9] += self.bytes_out;
+        day[10] += self.latency_ms;
     }
 }

@@ -60,7 +60,7 @@ pub struct ReadingView {
 /// Which version of these functions this is: a caller that knows another one does not use it.
 #[no_mangle]
 pub extern "C" fn reader_abi() -> u32 {
-    1
+    2
 }
 
 /// # Safety

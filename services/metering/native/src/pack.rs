@@ -108,19 +108,18 @@ pub fn delta(out: &mut Vec<u8>, delta: &Delta, party: &Party, endpoint: Option<&
         Some(status) => {
             smallint(out, status);
             text(out, delta.source);
-            moment(out, delta.last_ms);
-            text(out, delta.example);
         }
-        None => (0..4).for_each(|_| out.extend_from_slice(&NULL)),
+        None => (0..2).for_each(|_| out.extend_from_slice(&NULL)),
     }
-    for number in [delta.calls, delta.billable_calls, delta.units] {
+    moment(out, delta.last_ms);
+    text_or_null(out, delta.status.map(|_| delta.example));
+    for number in [delta.units, delta.bytes_in, delta.bytes_out, delta.latency_ms] {
         bigint(out, number);
     }
+    integer(out, delta.calls as i32);
+    integer(out, delta.billable_calls as i32);
     for class in 0..5 {
-        bigint(out, if delta.class == Some(class) { delta.calls } else { 0 });
-    }
-    for number in [delta.bytes_in, delta.bytes_out, delta.latency_ms] {
-        bigint(out, number);
+        integer(out, if delta.class == Some(class) { delta.calls as i32 } else { 0 });
     }
     histogram(out, &delta.latencies);
 }

@@ -7,7 +7,7 @@ from devstack.faults.run import Run
 # The steps that the shipped code tells of, in order: services/metering, `passed(...)`.
 INGEST_STEPS = ("connected", "sent", "acknowledged")
 CONSUMER_STEPS = (
-    "gathered", "fence", "log", "deltas", "subscription days", "key uses", "quotas", "side tables", "offsets",
+    "gathered", "fence", "log", "deltas", "late months", "quotas", "side tables", "offsets",
     "committed",
 )  # fmt: skip
 FOLD_STEPS = ("folded", "fold committed")
@@ -51,7 +51,7 @@ async def kill_folder(run: Run) -> None:
         await run.death(victim, step, measured="deltas in hand")
 
     async def pending() -> int:
-        return int(await run.value("SELECT count(*) FROM usage_delta") or 0)
+        return int(await run.value("SELECT count(*) FROM usage_pending") or 0)
 
     await run.kill_at_work(await run.start("folder"), pending, measured="deltas pending")
 

@@ -21,7 +21,6 @@ from metering.domain.batch import EPOCH, Added, Batch, Packed, Record, read_batc
 from metering.domain.call import Version
 from metering.domain.delta import subscription_day_of
 from metering.domain.errors import InvalidEntry
-from metering.domain.key_use import KeyUse, latest_uses
 from metering.domain.latency import UPPER_MS
 from metering.domain.lateness import CLOCK_SKEW, LATEST_ARRIVAL, milliseconds
 from metering.domain.pack import pack_id, pack_parties
@@ -29,7 +28,7 @@ from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey, Totals
 
 _SUFFIX = {"darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
 LIBRARY = Path(__file__).with_name(f"metering_reader.{_SUFFIX}")
-_ABI = 1  # as in native/src/lib.rs: a library of another one is not used
+_ABI = 2  # as in native/src/lib.rs: a library of another one is not used
 _PORTION_BYTES = 262_144
 _MOST_PARTIES = 100_000  # some hundred bytes each; then it begins anew, for who called long ago may be gone
 _EPOCH_DAY = date(1970, 1, 1)
@@ -240,12 +239,8 @@ def _counted_statuses(counted: frozenset[int]) -> bytes:
 
 def _added(reading: _Reading, parties: Sequence[Attribution]) -> Added:
     days: dict[SubscriptionDayKey, SubscriptionDay] = {}
-    last_ms: list[tuple[Attribution, int]] = []
-    for number, day, last, *totals in iter_unpack("14q", reading.view.days.copy()):
-        who = parties[number]
-        last_ms.append((who, last))
-        found = subscription_day_of(days, who, _EPOCH_DAY + timedelta(days=day))
+    for number, day, *totals in iter_unpack("13q", reading.view.days.copy()):
+        found = subscription_day_of(days, parties[number], _EPOCH_DAY + timedelta(days=day))
         if found is not None:
             found.totals.add(Totals(*totals))
-    uses: list[KeyUse] = latest_uses(last_ms)
-    return Added(reading.view.calls, list(reading.view.deltas.portions()), days, uses)
+    return Added(reading.view.calls, list(reading.view.deltas.portions()), days)

@@ -77,6 +77,7 @@ async def last_hour_with_calls(session: AsyncSession, rule: AlertRule, *, since:
         for table in (
             "usage_records_hourly",
             "usage_delta",
+            "usage_pending",
         )  # each by itself, or the index could not end the search
     )
     query = text(f"SELECT max(hour_start) FROM ({latest}) AS latest")

@@ -35,9 +35,9 @@ _CLOSE = text("""
     ON CONFLICT DO NOTHING""")
 _CLOSED = text("SELECT month, organisation_id FROM closed_month WHERE month = ANY(:months)")
 _ADJUST = text("""
-    INSERT INTO month_adjustment AS t (subscription_id, plan_version_id, month, version)
-    SELECT *, 1 FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:plans AS uuid[]), CAST(:months AS date[]))
-    ON CONFLICT (subscription_id, plan_version_id, month) DO UPDATE SET version = t.version + 1""")
+    INSERT INTO month_adjustment (subscription_id, plan_version_id, month, version)
+    SELECT *, 0 FROM unnest(CAST(:subscriptions AS uuid[]), CAST(:plans AS uuid[]), CAST(:months AS date[]))
+    ON CONFLICT DO NOTHING""")
 _DUE = text("""
     SELECT subscription_id, plan_version_id, month, version FROM month_adjustment WHERE version > published_version
     ORDER BY month, subscription_id, plan_version_id LIMIT :limit FOR UPDATE SKIP LOCKED""")
@@ -167,7 +167,10 @@ async def close_month(
 
 
 async def note_late(session: AsyncSession, days: Iterable[tuple[SubscriptionDayKey, SubscriptionDay]]) -> int:
-    """Those of `days` that fall into a closed month become adjustments to publish; how many subscriptions' months."""
+    """Those of `days` that fall into a closed month become adjustments; how many subscriptions' months.
+
+    They are due for publication when the fold has added the days, each time that it adds to the month.
+    """
     touched = {(k.subscription_id, k.plan_version_id, k.day.replace(day=1), d.consumer_org) for k, d in days}
     if not touched:
         return 0

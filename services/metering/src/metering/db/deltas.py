@@ -1,4 +1,4 @@
-"""What batches add to the rollups: written down in one COPY a batch, and added to them later, many batches at once.
+"""What batches add: written down in one COPY a batch, and added later, many batches at once.
 
 Whoever reads a rollup reads the view `<table>_now`, which is the table and what is pending: in one statement, and so in
 one snapshot, it is what was counted, whether it has been folded or not.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.copying import copy_packed, driver_connection
@@ -53,23 +53,60 @@ _ADD_ERRORS = (
     " last_at = greatest(t.last_at, excluded.last_at),"
     f" examples = (excluded.examples || t.examples)[1:{_EXAMPLES_KEPT}])"
 )
+# What billing reads, and what became of a closed month by calls that came late: noted by their batch, due from here on.
+_LIVE = (
+    "NOT is_test AND subscription_id IS NOT NULL AND plan_version_id IS NOT NULL AND consumer_org IS NOT NULL"
+)
+_ADD_SUBSCRIPTION_DAYS = (
+    f"to_subscription_day AS (INSERT INTO subscription_day AS t"
+    f" (subscription_id, plan_version_id, day, api_id, {', '.join(_PARTIES)}, {', '.join(TOTALS)}, version)"
+    f" SELECT subscription_id, plan_version_id, {_DAY}, any_value(api_id), {_ANY_PARTIES},"
+    f" {', '.join(f'sum({name})' for name in TOTALS)}, 1 FROM hours WHERE {_LIVE} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    f" ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET version = t.version + 1,"
+    f" {', '.join(f'{name} = t.{name} + excluded.{name}' for name in TOTALS)}"
+    " RETURNING subscription_id, plan_version_id, date_trunc('month', t.day)::date AS month),"
+    " to_month_adjustment AS (UPDATE month_adjustment AS a SET version = a.version + 1"
+    " FROM (SELECT DISTINCT * FROM to_subscription_day) AS d WHERE (a.subscription_id, a.plan_version_id, a.month)"
+    " = (d.subscription_id, d.plan_version_id, d.month))"
+)
+# A key that was noted in its minute costs a look into the index, and no lock.
+_NOTE_KEY_USES = (
+    "to_key_use AS (INSERT INTO key_use AS t (key_id, subscription_id, consumer_org, last_used_at, version)"
+    " SELECT u.*, 1 FROM (SELECT key_id, any_value(subscription_id), any_value(consumer_org),"
+    " date_trunc('minute', max(last_at), 'UTC') AS minute FROM hours"
+    " WHERE key_id IS NOT NULL AND subscription_id IS NOT NULL AND consumer_org IS NOT NULL"
+    " GROUP BY key_id ORDER BY key_id) AS u"
+    " WHERE NOT EXISTS (SELECT FROM key_use k WHERE k.key_id = u.key_id AND k.last_used_at >= u.minute)"
+    " ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, version = t.version + 1"
+    " WHERE t.last_used_at < excluded.last_used_at)"
+)
 _HOURS = ", ".join(("hour_start", *BucketKey._fields))
-# One statement: what is taken away is what is added, in one commit or not at all. Hours are summed once, and days and
-# subscriptions from these.
-_FOLD = text(
-    "WITH taken AS MATERIALIZED (DELETE FROM usage_delta"
-    " WHERE ctid = ANY(ARRAY(SELECT ctid FROM usage_delta LIMIT :most)) RETURNING *),"
-    f" hours AS MATERIALIZED (SELECT {_HOURS}, {_ANY_PARTIES},"
-    f" {', '.join(f'sum({name}) AS {name}' for name in _MEASURES)} FROM taken GROUP BY {_HOURS}), "
-    + ", ".join((
-        _add("usage_records_hourly", "hour_start", BucketKey._fields, "hours", moment="hour_start", summed=False),
-        _add("usage_records_daily", "day", BucketKey._fields, "hours", moment=_DAY),
-        _add("usage_subscription_hourly", "hour_start", SubscriptionKey._fields, "hours", moment="hour_start"),
-        _add("usage_country_daily", "day", CountryKey._fields, "taken", moment=_DAY, only="country IS NOT NULL"),
-        _ADD_ERRORS,
-    ))
-    + " SELECT count(*) FROM taken"
-)  # fmt: skip
+_HOUR_SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in TOTALS)
+
+
+def _fold(pending: str, *more: str) -> TextClause:
+    """One statement: what is taken away is what is added, in one commit or not at all. Hours are summed once, and days,
+    subscriptions and keys from these.
+    """
+    return text(
+        f"WITH taken AS MATERIALIZED (DELETE FROM {pending}"
+        f" WHERE ctid = ANY(ARRAY(SELECT ctid FROM {pending} LIMIT :most)) RETURNING *),"
+        f" hours AS MATERIALIZED (SELECT {_HOURS}, {_ANY_PARTIES}, max(last_at) AS last_at,"
+        f" {_HOUR_SUMS}, sum({HISTOGRAM}) AS {HISTOGRAM} FROM taken GROUP BY {_HOURS}), "
+        + ", ".join((
+            _add("usage_records_hourly", "hour_start", BucketKey._fields, "hours", moment="hour_start", summed=False),
+            _add("usage_records_daily", "day", BucketKey._fields, "hours", moment=_DAY),
+            _add("usage_subscription_hourly", "hour_start", SubscriptionKey._fields, "hours", moment="hour_start"),
+            _add("usage_country_daily", "day", CountryKey._fields, "taken", moment=_DAY, only="country IS NOT NULL"),
+            _ADD_ERRORS,
+            *more,
+        ))
+        + " SELECT count(*) FROM taken"
+    )  # fmt: skip
+
+
+# A worker of the version before adds days and notes keys itself, and writes the rest down in a table of its own.
+_FOLDS = (_fold("usage_delta"), _fold("usage_pending", _ADD_SUBSCRIPTION_DAYS, _NOTE_KEY_USES))
 # Thousands of sums with histograms in them, which would go to temporary files below this.
 _ROOM = text("SET LOCAL work_mem = '64MB'")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering fold'))")
@@ -80,7 +117,7 @@ async def append(session: AsyncSession, packed: Iterable[bytes]) -> None:
 
     The session must have executed a statement before, as for a COPY into the log.
     """
-    await copy_packed(await driver_connection(session), "usage_delta", DELTA_COLUMNS, packed)
+    await copy_packed(await driver_connection(session), "usage_pending", DELTA_COLUMNS, packed)
 
 
 async def claim(session: AsyncSession) -> bool:
@@ -92,6 +129,9 @@ async def claim(session: AsyncSession) -> bool:
 
 
 async def fold(session: AsyncSession, *, limit: int) -> int:
-    """At most `limit` pending deltas are added to the rollups and pending no more; how many."""
+    """At most `limit` pending deltas are in the rollups, subscriptions' days and keys' last uses instead; how many."""
     await session.execute(_ROOM)
-    return int((await session.execute(_FOLD, {"most": limit})).scalar_one())
+    folded = 0
+    for statement in _FOLDS:
+        folded += int((await session.execute(statement, {"most": limit - folded})).scalar_one())
+    return folded

@@ -1,8 +1,7 @@
-"""Rows of `key_use`: the minute in which each key was last used."""
+"""Rows of `key_use`: the minute in which each key was last used, which `db/deltas.py` notes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -10,19 +9,6 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.arrays import cast, literal
-from metering.domain.key_use import KeyUse
-
-# A key that was noted in its minute costs a look into the index, and no lock: that is nearly every key of a batch.
-_NOTE = text(
-    "INSERT INTO key_use AS k (key_id, subscription_id, consumer_org, last_used_at, version)"
-    f" SELECT u.*, 1 FROM unnest({cast('key_id', 'uuid')}, {cast('subscription_id', 'uuid')},"
-    f" {cast('consumer_org', 'uuid')}, {cast('minute', 'timestamptz')})"
-    " AS u (key_id, subscription_id, consumer_org, minute)"
-    " WHERE NOT EXISTS (SELECT FROM key_use o WHERE o.key_id = u.key_id AND o.last_used_at >= u.minute)"
-    " ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, version = k.version + 1"
-    " WHERE k.last_used_at < excluded.last_used_at"
-)
 _CLAIM = text("""
     WITH due AS (
         SELECT key_id FROM key_use WHERE version > published_version ORDER BY key_id LIMIT :limit
@@ -41,13 +27,6 @@ class DueKey:
     consumer_org: UUID
     last_used_at: datetime
     version: int
-
-
-async def note(session: AsyncSession, uses: Sequence[KeyUse]) -> None:
-    """The keys were last used then, unless a later minute is known; `uses` are sorted by key, the order of locks."""
-    if uses:
-        columns = zip(KeyUse._fields, zip(*uses, strict=True), strict=True)
-        await session.execute(_NOTE, {name: literal(column) for name, column in columns})
 
 
 async def claim_due(session: AsyncSession, *, limit: int) -> list[DueKey]:

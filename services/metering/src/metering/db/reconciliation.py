@@ -54,10 +54,11 @@ class _Rollup:
     only: str
     totals: tuple[str, ...] = TOTALS
     latencies: bool = True
-    source: str = ""  # what is read: the table with what is not folded into it yet
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "source", self.source or f"{self.table}_now")
+    @property
+    def source(self) -> str:
+        """What is read: the table with what is not folded into it yet."""
+        return f"{self.table}_now"
 
 
 _ROLLUPS = (
@@ -76,7 +77,6 @@ _ROLLUPS = (
         ("subscription_id", "plan_version_id"),
         _LIVE,
         latencies=False,
-        source="subscription_day",
     ),
     _Rollup(
         "usage_subscription_hourly",
@@ -105,7 +105,7 @@ _ROLLUPS = (
 _QUOTAS = text("""
     WITH counted AS (
         SELECT consumer_org, api_id, date_trunc('month', day)::date AS month, sum(units)::bigint AS units
-        FROM subscription_day WHERE day >= :low AND day < :high GROUP BY 1, 2, 3)
+        FROM subscription_day_now WHERE day >= :low AND day < :high GROUP BY 1, 2, 3)
     SELECT consumer_org, api_id, month, coalesce(c.units, 0) AS recomputed, coalesce(q.units, 0) AS stored,
         count(*) OVER () AS compared
     FROM counted AS c FULL JOIN (SELECT * FROM quota_usage WHERE month >= :low AND month < :high) AS q
@@ -127,7 +127,7 @@ _BOUNDS = text("""
          FROM usage_records_hourly) AS h,
         (SELECT min(day) AS first, max(day) AS last FROM usage_records_daily) AS d,
         (SELECT (min(hour_start) AT TIME ZONE 'UTC')::date AS first, (max(hour_start) AT TIME ZONE 'UTC')::date AS last
-         FROM usage_delta) AS p""")
+         FROM (SELECT hour_start FROM usage_delta UNION ALL SELECT hour_start FROM usage_pending) AS d) AS p""")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering nightly reconciliation'))")
 _NIGHT = text("""
     SELECT day, first, last, started_at, finished_at, compared, differing, found FROM reconciliation_run

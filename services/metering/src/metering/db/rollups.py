@@ -1,54 +1,16 @@
-"""The days that billing reads: one statement per batch, PostgreSQL adds."""
+"""The days that billing reads, and which of them are to be published. `db/deltas.py` adds to them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.arrays import cast, literal
 from metering.db.totals import to_totals
-from metering.domain.rollup import TOTALS, SubscriptionDay, SubscriptionDayKey, Totals
-
-_numbers = attrgetter(*TOTALS)
-_DAY_COLUMNS = (
-    "subscription_id",
-    "plan_version_id",
-    "day",
-    "consumer_org",
-    "provider_org",
-    "api_id",
-    *TOTALS,
-)
-_DAY_TYPES = {"day": "date"} | dict.fromkeys(TOTALS, "bigint")
-_ADD_SUBSCRIPTION_DAYS = text(
-    f"INSERT INTO subscription_day ({', '.join(_DAY_COLUMNS)}, version) SELECT *, 1 FROM unnest("
-    + ", ".join(cast(name, _DAY_TYPES.get(name, "uuid")) for name in _DAY_COLUMNS)
-    + ") ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET "
-    + ", ".join(f"{name} = subscription_day.{name} + excluded.{name}" for name in TOTALS)
-    + ", version = subscription_day.version + 1"
-)
-
-
-async def add_subscription_days(
-    session: AsyncSession, days: Mapping[SubscriptionDayKey, SubscriptionDay]
-) -> None:
-    """Add the counts to the subscriptions' days; each touched row gets a new version and is due for publication."""
-    if not days:
-        return
-    rows = [
-        (*key[:2], key.day, day.consumer_org, day.provider_org, day.api_id, *_numbers(day.totals))
-        for key, day in sorted(days.items(), key=lambda item: item[0].order)
-    ]
-    columns = zip(_DAY_COLUMNS, zip(*rows, strict=True), strict=True)
-    parameters = {name: literal(column) for name, column in columns}
-    await session.execute(_ADD_SUBSCRIPTION_DAYS, parameters)
-
+from metering.domain.rollup import Totals
 
 _DUE = text("""
     SELECT * FROM subscription_day WHERE version > published_version

@@ -50,14 +50,16 @@ _TABLES = (
     _Rebuilt("usage_errors_daily", "day", ("day", *ErrorKey._fields), sums=("calls",), latest=("last_at",)),
     _Rebuilt(
         "subscription_day", "day", ("subscription_id", "plan_version_id", "day"), sums=TOTALS,
-        same=("consumer_org", "provider_org", "api_id"), folded=False,
+        same=("consumer_org", "provider_org", "api_id"),
     ),
     _Rebuilt(
         "quota_usage", "month", ("consumer_org", "api_id", "month"), sums=("units",), same=("provider_org",),
         only="units <> 0", folded=False,
     ),
 )  # fmt: skip
-_MADE = ("usage_delta", *(table.name for table in _TABLES))
+_MADE = (
+    "usage_delta", "usage_pending", "key_use", "month_adjustment", *(table.name for table in _TABLES)
+)  # fmt: skip
 _COLUMNS = ", ".join(
     f"{name}::text" if isinstance(api_requests_log.c[name].type, Uuid) else name
     for name in (

@@ -27,11 +27,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from common.db import make_metadata
 from common.tables import add_common_tables
+from metering.db.pending_tables import add_pending_tables
 from metering.db.proof_tables import add_proof_tables
 from metering.db.shown_tables import add_shown_tables
 
 metadata = make_metadata()
 add_common_tables(metadata)
+add_pending_tables(metadata)
 add_proof_tables(metadata)
 add_shown_tables(metadata)
 
@@ -154,24 +156,7 @@ usage_errors_daily = Table(
     *(Index(f"ix_usage_errors_daily_{party}", party, "day") for party in _PARTIES),
 )  # fmt: skip
 
-# What batches add to the five tables above, until it is folded into them. Written and emptied, never looked up.
-usage_delta = Table(
-    "usage_delta", metadata,
-    Column("hour_start", _INSTANT, nullable=False),
-    *(Column(name, Uuid, nullable=name != "api_id") for name in _DIMENSIONS[:-1]),
-    Column("is_test", Boolean, nullable=False),
-    Column("consumer_org", Uuid),
-    Column("provider_org", Uuid, nullable=False),
-    Column("country", Text),
-    Column("status", SmallInteger),  # this and the next three of errors alone
-    Column("source", Text),
-    Column("last_at", _INSTANT),
-    Column("example", Text),
-    *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
-    Column("latency_histogram", Numeric, nullable=False),
-)  # fmt: skip
-
-# What billing reads: live keys only. `version` rises with every batch that touches the row; the row is due for
+# What billing reads: live keys only. `version` rises with every fold that touches the row; the row is due for
 # publication while it is above `published_version`.
 subscription_day = Table(
     "subscription_day", metadata,

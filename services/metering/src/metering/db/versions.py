@@ -10,10 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 # Above whatever a standby can lack: a row gets one version a batch, and some batches a second.
 _STEP = 1_000_000
 _RAISE = (
-    *(
-        text(f"UPDATE {table} SET version = version + {_STEP}")
-        for table in ("month_adjustment", "key_use", "api_statistics")
-    ),
+    *(text(f"UPDATE {table} SET version = version + {_STEP}") for table in ("key_use", "api_statistics")),
+    # At zero, nothing of the month has been added yet, and so nothing published.
+    text(f"UPDATE month_adjustment SET version = version + {_STEP} WHERE version > 0"),
     text(f"UPDATE subscription_day SET version = version + {_STEP} WHERE day >= :since"),
     text(f"UPDATE quota_state SET version = version + {_STEP} WHERE month >= :since"),
 )

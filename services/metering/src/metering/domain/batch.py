@@ -12,7 +12,6 @@ from metering.domain.call import Call, Version, holds_nul, read_envelope, to_cal
 from metering.domain.delta import by_subscription_day, fold
 from metering.domain.entry import StoredEntry
 from metering.domain.errors import InvalidEntry
-from metering.domain.key_use import KeyUse, last_uses, latest_of
 from metering.domain.lateness import DAY_MS, Arrival, arrival, counted_ms, milliseconds, months_of
 from metering.domain.pack import pack_calls, pack_deltas
 from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey
@@ -54,16 +53,15 @@ class Added:
     calls: int
     deltas: Iterable[bytes]
     days: Mapping[SubscriptionDayKey, SubscriptionDay]
-    uses: Sequence[KeyUse]
 
 
-NOTHING = Added(0, (), {}, ())
+NOTHING = Added(0, (), {})
 
 
 def add_up(calls: Sequence[Call]) -> Added:
     """What `calls` add."""
     deltas = fold(calls)
-    return Added(len(calls), pack_deltas(deltas), by_subscription_day(deltas), last_uses(deltas))
+    return Added(len(calls), pack_deltas(deltas), by_subscription_day(deltas))
 
 
 def merged(one: Added, other: Added) -> Added:
@@ -74,9 +72,7 @@ def merged(one: Added, other: Added) -> Added:
             days[key].totals.add(day.totals)
         else:
             days[key] = day
-    return Added(
-        one.calls + other.calls, chain(one.deltas, other.deltas), days, latest_of(one.uses, other.uses)
-    )
+    return Added(one.calls + other.calls, chain(one.deltas, other.deltas), days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,12 +40,12 @@ _CLASSES = (
     "rejected_unauthorized",
 )
 DELTA_COLUMNS = (
-    "hour_start", *_PARTIES, "endpoint_id", "country", "status", "source", "last_at", "example", "calls",
-    "billable_calls", "units", *_CLASSES, "bytes_in", "bytes_out", "latency_ms", "latency_histogram",
+    "hour_start", *_PARTIES, "endpoint_id", "country", "status", "source", "last_at", "example", "units",
+    "bytes_in", "bytes_out", "latency_ms", "calls", "billable_calls", *_CLASSES, "latency_histogram",
 )  # fmt: skip
 _DELTA_BEGINS = Struct("!hiq")
-_THREE, _FIVE = Struct("!iqiqiq"), Struct("!iqiqiqiqiq")
-_NO_ERRORS = _FIVE.pack(8, 0, 8, 0, 8, 0, 8, 0, 8, 0)
+_SUMS, _COUNTS, _FIVE = Struct("!iqiqiqiq"), Struct("!iiii"), Struct("!iiiiiiiiii")
+_NO_ERRORS = _FIVE.pack(4, 0, 4, 0, 4, 0, 4, 0, 4, 0)
 
 _DIGITS_A_BUCKET = (
     3  # of base 10,000, as PostgreSQL writes a numeric: a bucket of a histogram is a digit of base 10^12
@@ -95,9 +95,9 @@ def pack_deltas(deltas: Mapping[DeltaKey, Delta]) -> Iterator[bytes]:
             pack_id(key.endpoint_id),
             _text(key.country),
             _error(key, delta),
-            _THREE.pack(8, delta.calls, 8, delta.billable_calls, 8, delta.units),
+            _SUMS.pack(8, delta.units, 8, delta.bytes_in, 8, delta.bytes_out, 8, delta.latency_ms),
+            _COUNTS.pack(4, delta.calls, 4, delta.billable_calls),
             _NO_ERRORS if key.status is None else _errors(key.status, key.source or "", delta.calls),
-            _THREE.pack(8, delta.bytes_in, 8, delta.bytes_out, 8, delta.latency_ms),
             pack_histogram(delta.latencies),
         )
         if len(parts) > _PARTS:
@@ -111,14 +111,15 @@ def _errors(status: int, source: str, calls: int) -> bytes:
     name = class_of(status, source)
     sized: list[int] = []
     for each in _CLASSES:
-        sized += (8, calls if each == name else 0)
+        sized += (4, calls if each == name else 0)
     return _FIVE.pack(*sized)
 
 
 def _error(key: DeltaKey, delta: Delta) -> bytes:
-    if key.status is None:
-        return _NULL * 4  # status, source, last_at, example
+    """Status, source, last_at, example."""
     last_at = pack("!iq", 8, delta.last_ms * 1_000 - _YEAR_2000_US)
+    if key.status is None:
+        return _NULL + _NULL + last_at + _NULL
     return pack("!ih", 2, key.status) + _text(key.source) + last_at + _text(delta.example)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 
 from common.db import Database
-from metering.db import deltas, quotas, rollups, scratch
+from metering.db import deltas, quotas, scratch
 from metering.db.reconciliation import bounds
 from metering.db.scratch import TableProof
 from metering.domain.delta import by_subscription_day, fold
@@ -37,8 +37,6 @@ async def rebuild_scratch(
             added = fold(calls)
             await deltas.append(session, pack_deltas(added))
             await deltas.fold(session, limit=len(added))
-            days = by_subscription_day(added)
-            await rollups.add_subscription_days(session, days)
-            await quotas.add(session, by_counter(days))
+            await quotas.add(session, by_counter(by_subscription_day(added)))
             done(len(calls))
         return await scratch.prove(session, first=first, last=last)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.kafka.dead_letters import park
 from common.steps import Passed, unwatched
-from metering.db import cutoffs, deltas, key_uses, positions, quarantine, quotas, request_log, rollups
+from metering.db import cutoffs, deltas, positions, quarantine, quotas, request_log
 from metering.db.positions import Advance, PartitionState
 from metering.domain.batch import Batch, Poison
 from metering.domain.errors import Fenced
@@ -55,11 +55,8 @@ async def record_calls(
     if new.calls:
         await deltas.append(session, new.deltas)
     passed("deltas")
-    await rollups.add_subscription_days(session, new.days)
     late_months = await cutoffs.note_late(session, new.days.items())
-    passed("subscription days")
-    await key_uses.note(session, new.uses)
-    passed("key uses")
+    passed("late months")
     uses = by_counter(new.days)
     await judge_quotas(session, await quotas.add(session, uses), added=uses, now=now)
     passed("quotas")
