@@ -15,6 +15,7 @@ from metering.db.totals import (
     RAW_COLUMNS,
     RAW_HISTOGRAM,
     ROLLUP_COLUMNS,
+    USAGE_COLUMNS,
     USAGE_SUMS,
     rows_of,
     to_usage,
@@ -79,7 +80,7 @@ async def summary(session: AsyncSession, filters: Filters, *, start: datetime, e
     found = await session.execute(
         text(f"SELECT {USAGE_SUMS} FROM ({rows}) AS r"), parameters | filters.parameters()
     )
-    return to_usage(found.mappings().one())
+    return to_usage(found.one())
 
 
 async def series(
@@ -107,8 +108,8 @@ async def series(
         f"SELECT bucket, {USAGE_SUMS} FROM (SELECT width_bucket({time}, CAST(:starts AS {kind}[])) AS bucket, {columns}"
         f" FROM {table} WHERE {where}) AS r GROUP BY bucket"
     )
-    found = (await session.execute(query, bounds | filters.parameters())).mappings()
-    return {starts[row["bucket"] - 1]: to_usage(row) for row in found}
+    found = await session.execute(query, bounds | filters.parameters())
+    return {starts[bucket - 1]: to_usage(sums) for bucket, *sums in found}
 
 
 async def breakdown(
@@ -133,13 +134,14 @@ async def breakdown(
     if not rows:
         return []
     keys = ", ".join(columns)
-    query = text(
-        f"SELECT * FROM (SELECT {keys}, {USAGE_SUMS} FROM ({rows}) AS r GROUP BY {keys}"
-        f" ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')} ORDER BY calls DESC, {keys}"
-    )
-    found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).mappings()
     names = (*columns, *_NAMED.get(by, ()))
-    return [({name: row[name] for name in names}, to_usage(row)) for row in found]
+    query = text(
+        f"SELECT {', '.join((*names, *USAGE_COLUMNS))} FROM (SELECT {keys}, {USAGE_SUMS} FROM ({rows}) AS r"
+        f" GROUP BY {keys} ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')}"
+        f" ORDER BY calls DESC, {keys}"
+    )
+    found = await session.execute(query, parameters | filters.parameters() | {"limit": limit})
+    return [(dict(zip(names, row, strict=False)), to_usage(row[len(names) :])) for row in found]
 
 
 async def errors(
