@@ -103,7 +103,7 @@ async def get_endpoints(
     request: Request, _: Member, filters: FiltersDep, span: RangeDep, session: Transaction, limit: Limit = 20
 ) -> EndpointsOut:
     """Totals by endpoint, the most called first."""
-    rows = await usage.breakdown(
+    rows, _all_calls = await usage.breakdown(
         session, filters, by=Dimension.ENDPOINT, start=span.start, end=span.end, limit=limit
     )
     items = [EndpointUsageOut.of(found, **endpoint) for endpoint, found in rows]
@@ -125,8 +125,9 @@ async def get_breakdown(
         raise RangeInvalid(
             "Countries are counted by subscription: leave out key_id, endpoint_id and version_id.", field="by"
         )
-    rows = await usage.breakdown(session, filters, by=by, start=span.start, end=span.end, limit=limit)
-    calls = (await usage.summary(session, filters, start=span.start, end=span.end)).totals.calls
+    rows, calls = await usage.breakdown(session, filters, by=by, start=span.start, end=span.end, limit=limit)
+    if by is Dimension.COUNTRY:  # most calls may be of none
+        calls = (await usage.summary(session, filters, start=span.start, end=span.end)).totals.calls
     items = [ShareOut.of(found, **ids, share=share(found.totals.calls, calls)) for ids, found in rows]
     return BreakdownOut(by=by, items=items, as_of=await _as_of(request, session))
 

@@ -114,9 +114,10 @@ async def series(
 
 async def breakdown(
     session: AsyncSession, filters: Filters, *, by: Dimension, start: datetime, end: datetime, limit: int
-) -> list[tuple[dict[str, Any], Usage]]:
+) -> tuple[list[tuple[dict[str, Any], Usage]], int]:
     """The most called of what `by` tells apart in [start, end), each with its ids and names; what has none is one item.
 
+    Beside them, the calls of all that there are, listed or not: summed in the same pass, for that is most of the work.
     Countries are counted by UTC day: the days that the range touches are whole.
     """
     columns = _BY[by]
@@ -132,16 +133,17 @@ async def breakdown(
             latencies=True,
         )
     if not rows:
-        return []
+        return [], 0
     keys = ", ".join(columns)
     names = (*columns, *_NAMED.get(by, ()))
     query = text(
-        f"SELECT {', '.join((*names, *USAGE_COLUMNS))} FROM (SELECT {keys}, {USAGE_SUMS} FROM ({rows}) AS r"
-        f" GROUP BY {keys} ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')}"
-        f" ORDER BY calls DESC, {keys}"
+        f"SELECT {', '.join(('all_calls', *names, *USAGE_COLUMNS))} FROM (SELECT {keys}, {USAGE_SUMS},"
+        f" (sum(sum(calls)) OVER ())::bigint AS all_calls FROM ({rows}) AS r GROUP BY {keys}"
+        f" ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')} ORDER BY calls DESC, {keys}"
     )
-    found = await session.execute(query, parameters | filters.parameters() | {"limit": limit})
-    return [(dict(zip(names, row, strict=False)), to_usage(row[len(names) :])) for row in found]
+    found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).all()
+    items = [(dict(zip(names, ids, strict=False)), to_usage(ids[len(names) :])) for _, *ids in found]
+    return items, found[0].all_calls if found else 0
 
 
 async def errors(
