@@ -14,11 +14,12 @@ import contextlib
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,9 +34,10 @@ from rich.table import Table
 
 from common.clock import SystemClock
 from common.http.tokens import Claims
+from common.serve import spare_the_collector
 from devstack.embedded import databases, ports, postgres, privileges
 from devstack.stack.layout import HOME
-from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS, USAGE_SUMS
+from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS, SUMS, USAGE_SUMS
 from metering.domain.rollup import BucketKey, ErrorKey, SubscriptionKey
 from metering.main import create_app
 from metering.settings import Settings
@@ -43,6 +45,7 @@ from metering.settings import Settings
 NOW = datetime(2026, 11, 15, 12, tzinfo=UTC)
 DAYS, PROVIDERS, CONSUMERS, APIS, SUBSCRIPTIONS = 30, 20, 150, 60, 600
 PASSWORD = "bench"
+FILLERS = 2  # connections, each with a day of its own
 OPTIONS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "512MB",
            "max_wal_size": "8GB", "work_mem": "16MB"}  # fmt: skip
 
@@ -73,35 +76,45 @@ FILL = f"""
 
 
 def rollups() -> list[str]:
-    """The statements that sum what FILL wrote."""
+    """The statements that sum what FILL wrote of a UTC day, which begins at $1 and ends before $2."""
     keys = ", ".join((*BucketKey._fields, "consumer_org", "provider_org"))
-    sums = USAGE_SUMS.replace("::text", "")
+    sums = f"{SUMS}, sum({HISTOGRAM})"
     measures = f"{ROLLUP_COLUMNS}, {HISTOGRAM}"
     columns = f"{keys}, {measures}"
     whole = ", ".join((*SubscriptionKey._fields, "consumer_org", "provider_org"))
     failed = ", ".join((*ErrorKey._fields, "consumer_org", "provider_org"))
+    day, began = "(started_at AT TIME ZONE 'UTC')::date", "started_at >= $1 AND started_at < $2"
+    hours = "FROM usage_records_hourly WHERE hour_start >= $1 AND hour_start < $2"
     return [
         f"INSERT INTO usage_records_hourly (hour_start, {columns}) SELECT bucket, {keys}, {sums} FROM (SELECT"
         f" date_trunc('hour', started_at, 'UTC') AS bucket, {keys}, {RAW_COLUMNS}, {RAW_HISTOGRAM}"
-        f" FROM api_requests_log) AS r GROUP BY bucket, {keys}",
+        f" FROM api_requests_log WHERE {began}) AS r GROUP BY bucket, {keys}",
         f"INSERT INTO usage_records_daily (day, {columns}) SELECT bucket, {keys}, {sums} FROM (SELECT"
-        f" (hour_start AT TIME ZONE 'UTC')::date AS bucket, {columns} FROM usage_records_hourly) AS r"
-        f" GROUP BY bucket, {keys}",
+        f" (hour_start AT TIME ZONE 'UTC')::date AS bucket, {columns} {hours}) AS r GROUP BY bucket, {keys}",
         f"INSERT INTO usage_subscription_hourly (hour_start, {whole}, {measures}) SELECT hour_start, {whole}, {sums}"
-        f" FROM usage_records_hourly GROUP BY hour_start, {whole}",
+        f" {hours} GROUP BY hour_start, {whole}",
         f"INSERT INTO usage_country_daily (day, country, {whole}, {measures}) SELECT bucket, country, {whole}, {sums}"
-        f" FROM (SELECT (started_at AT TIME ZONE 'UTC')::date AS bucket, country, {whole}, {RAW_COLUMNS},"
-        f" {RAW_HISTOGRAM} FROM api_requests_log WHERE country IS NOT NULL) AS r GROUP BY bucket, country, {whole}",
-        f"INSERT INTO usage_errors_daily (day, {failed}, calls, last_at, examples) SELECT"
-        f" (started_at AT TIME ZONE 'UTC')::date, {failed}, count(*), max(started_at), (array_agg(request_id))[1:5]"
-        f" FROM api_requests_log WHERE status >= 400 GROUP BY 1, {failed}",
-        "INSERT INTO subscription (subscription_id, version, consumer_org, provider_org, api_id, plan_version_id,"
-        " status, quota) SELECT DISTINCT ON (subscription_id) subscription_id, 1, consumer_org, provider_org, api_id,"
-        " plan_version_id, 'active', 1000000 FROM usage_records_daily",
-        "INSERT INTO endpoint (endpoint_id, version_id, method, path, weight, retired) SELECT DISTINCT endpoint_id,"
-        " version_id, 'GET', '/things/{id}', 1, false FROM usage_records_daily",
-        "VACUUM ANALYZE",
+        f" FROM (SELECT {day} AS bucket, country, {whole}, {RAW_COLUMNS}, {RAW_HISTOGRAM} FROM api_requests_log"
+        f" WHERE country IS NOT NULL AND {began}) AS r GROUP BY bucket, country, {whole}",
+        f"INSERT INTO usage_errors_daily (day, {failed}, calls, last_at, examples) SELECT {day}, {failed}, count(*),"
+        f" max(started_at), (array_agg(request_id))[1:5] FROM api_requests_log WHERE status >= 400 AND {began}"
+        f" GROUP BY 1, {failed}",
     ]
+
+
+TABLES = (
+    "api_requests_log", "usage_records_hourly", "usage_records_daily", "usage_subscription_hourly",
+    "usage_country_daily", "usage_errors_daily", "subscription", "endpoint",
+)  # fmt: skip
+# `endpoint` is the last: where it has rows, everything has.
+NAMES = (
+    "INSERT INTO subscription (subscription_id, version, consumer_org, provider_org, api_id, plan_version_id, status,"
+    " quota) SELECT DISTINCT ON (subscription_id) subscription_id, 1, consumer_org, provider_org, api_id,"
+    " plan_version_id, 'active', 1000000 FROM usage_records_daily",
+    "VACUUM ANALYZE",
+    "INSERT INTO endpoint (endpoint_id, version_id, method, path, weight, retired) SELECT DISTINCT endpoint_id,"
+    " version_id, 'GET', '/things/{id}', 1, false FROM usage_records_daily",
+)
 
 
 class Verified:
@@ -180,23 +193,49 @@ async def fill(found: postgres.Postgres, rows: int, console: Console) -> None:
     try:
         if await connection.fetchval("SELECT count(*) FROM endpoint"):
             return
-        start = NOW - timedelta(days=DAYS)
+        await connection.execute(f"TRUNCATE {', '.join(TABLES)}")  # what an interrupted run left
+        began, start = time.perf_counter(), NOW - timedelta(days=DAYS)
         for month in sorted({(start + timedelta(days=n)).date().replace(day=1) for n in range(DAYS + 1)}):
             await connection.execute("SELECT ensure_request_log_partition($1)", month)
-        statements, pieces = rollups(), 100
         with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(f"{rows:,} calls", total=pieces + 20 * len(statements))
-            step = timedelta(days=DAYS) / pieces
-            for piece in range(pieces):
-                await connection.execute(
-                    FILL, start + piece * step, rows // pieces, step.total_seconds() / (rows // pieces)
-                )
-                progress.advance(task)
-            for statement in statements:
+            days = list(utc_days(start, NOW))
+            task = progress.add_task(f"{rows:,} calls", total=len(days) * (1 + len(rollups())))
+            waiting = iter(days)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(FILLERS):
+                    group.create_task(fill_days(urls, waiting, rows, lambda: progress.advance(task)))
+            progress.add_task("Names and statistics", total=None)
+            for statement in NAMES:
                 await connection.execute(statement)
-                progress.advance(task, 20)
+        console.print(f"{rows:,} calls and what is summed of them, in {time.perf_counter() - began:.0f} s")
     finally:
         await connection.close()
+
+
+def utc_days(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """[start, end), cut where days begin."""
+    while start < end:
+        following = min((start + timedelta(days=1)).replace(hour=0), end)
+        yield start, following
+        start = following
+
+
+async def fill_days(
+    urls: databases.DatabaseUrls, days: Iterator[tuple[datetime, datetime]], rows: int, done: Callable[[], None]
+) -> None:  # fmt: skip
+    """Of `rows` calls in all, those of the days that are left, with their sums; `done` is called for each statement."""
+    connection = await asyncpg.connect(urls.superuser.replace("+asyncpg", ""))
+    try:
+        for start, end in days:
+            seconds = (end - start).total_seconds()
+            calls = round(rows * seconds / (DAYS * 86_400))
+            await connection.execute(FILL, start, calls, seconds / calls)
+            done()
+            for statement in rollups():
+                await connection.execute(statement, start, end)
+                done()
+    finally:
+        connection.terminate()
 
 
 async def times_of(action: Callable[[], Awaitable[object]], *, times: int) -> list[float]:
@@ -256,6 +295,7 @@ async def ask_all(
         "ingest_token": "x" * 16,
     })  # fmt: skip
     app = create_app(settings, clock=FixedClock())
+    spare_the_collector()
     figures = []
     try:
         async with httpx.AsyncClient(
@@ -334,8 +374,15 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="keep the filled database there, and use what is there")
     parser.add_argument("--json", action="store_true", help="print the figures for machines")
     arguments = parser.parse_args()
+    if arguments.rows < 1_000 or arguments.times < 2:
+        parser.error("at least a thousand calls, and two times")
     console = Console(stderr=True)
-    figures = asyncio.run(run(arguments, console))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C
+    try:
+        figures = asyncio.run(run(arguments, console))
+    except KeyboardInterrupt:
+        console.print("Interrupted; PostgreSQL has ended, and its data are gone but for --home.")
+        sys.exit(130)
     if arguments.json:
         print(json.dumps([asdict(figure) for figure in figures]))
     else:

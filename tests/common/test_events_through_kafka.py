@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Self
 from uuid import UUID
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +24,7 @@ from common.ids import new_id
 from common.kafka.cluster import MESSAGE_BYTES
 from common.kafka.dead_letters import PoisonMessage
 from common.kafka.positions import LogReplaced
-from common.kafka.runner import Fenced, Runner, Subscription, consume
+from common.kafka.runner import Fenced, Runner, Subscription, check_log, consume
 from common.outbox.publish import EventTooLarge
 from common.outbox.relay import Relay, relay
 from common.settings import ServiceSettings
@@ -231,16 +233,56 @@ async def test_a_broker_that_lost_everything_is_noticed_and_state_is_published_a
     assert await notes(worker_db) == {"before": 1, "again": 1}
 
 
-async def test_the_same_cluster_with_another_log_halts_the_consumer(
+async def test_the_same_cluster_with_another_log_halts_the_consumer_at_work_and_at_its_start(
     kafka: str, worker_db: Database, settings: ServiceSettings, clock: FixedClock
 ) -> None:
     await publish(worker_db, clock, "one")
-    async with running(relaying(worker_db, settings, clock), consuming(worker_db, settings, clock)):
+    async with running(relaying(worker_db, settings, clock)):
+        at_work = asyncio.ensure_future(consuming(worker_db, settings, clock)(asyncio.Event()))
         await wait_for(lambda: _has(worker_db, "one"))
-    async with worker_db.begin() as session:
-        await session.execute(text("UPDATE kafka_offset SET last_digest = '\\x00'"))
+        async with worker_db.begin() as session:
+            await session.execute(text("UPDATE kafka_offset SET last_digest = '\\x00'"))
+        # Whatever comes is of a partition that was read, or of one that was not, of which nothing is known.
+        await publish(worker_db, clock, *(f"more {n}" for n in range(20)))
+        with pytest.raises(LogReplaced):
+            await asyncio.wait_for(at_work, 15)
     with pytest.raises(LogReplaced):
         await consuming(worker_db, settings, clock)(asyncio.Event())
+
+
+async def test_a_topic_made_anew_that_grew_beyond_our_place_halts_the_reader_that_lives_through_it(
+    own_broker: Broker, worker_db: Database, clock: FixedClock
+) -> None:
+    partition, cluster_id = TopicPartition(TOPIC, 0), secrets.token_hex(8)
+    await own_broker.kill()
+    await own_broker.start(cluster_id=cluster_id)
+    one, two = _record("one", 0), _record("two", 1)
+    await produce(own_broker, one, two)
+    witness = AIOKafkaConsumer(
+        bootstrap_servers=own_broker.address, enable_auto_commit=False, auto_offset_reset="none"
+    )
+    await witness.start()
+    look = partial(check_log, witness, [partition], db=worker_db, cluster_id=cluster_id, service="sample")
+    await look()  # nothing was handled yet
+    runner = Runner(
+        worker_db, clock, "sample", cluster_id, {TOPIC: Subscription(NoteEvent, on_note)}, {partition: 0}
+    )
+    await runner.handle(partition, [one, two], high_watermark=2)
+    await look()
+    await own_broker.kill()
+    await own_broker.start(cluster_id=cluster_id)
+    await produce(own_broker, *(_record(f"other {n}", n) for n in range(4)))
+    with pytest.raises(LogReplaced):
+        await look()
+    await witness.stop()
+
+
+async def produce(broker: Broker, *records: Record) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker.address)
+    await producer.start()
+    for record in records:
+        await producer.send_and_wait(TOPIC, record.value, partition=0)
+    await producer.stop()
 
 
 def _record(body: str, offset: int) -> Record:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from common.db import Database, Scope
 from common.pagination import encode_cursor
+from metering.api.schemas import TimeseriesOut
 from metering.consumers.version import VersionEvent, on_version
 from metering.main import create_app
 from metering.settings import Settings
@@ -218,6 +219,7 @@ async def test_time_series_fill_the_range_and_add_up(client: AsyncClient, tokens
         assert len(series["items"]) == size
         assert sum(item["calls"] for item in series["items"]) == 5
         assert sum(item["rejected"]["rate_limited"] for item in series["items"]) == 1
+        assert TimeseriesOut.model_validate(series).model_dump(mode="json") == series
     assert series["items"][0]["start"] == "2026-11-01T00:00:00Z"
     too_long = {"granularity": "minute", "from": "2026-11-01T00:00:00Z"}
     answer = await client.get("/v1/usage/timeseries", headers=consumer, params=too_long)

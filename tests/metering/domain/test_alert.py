@@ -156,7 +156,9 @@ def test_a_rule_that_cannot_be_watched_is_refused_by_its_field(overrides: dict[s
 
 
 def test_rates_need_enough_calls_and_are_shown_rounded_down() -> None:
-    totals = Usage(Totals(calls=30, errors_5xx=2, latency_ms=100), {3: 28, 12: 1, 30: 1})
+    totals = Usage(
+        Totals(calls=30, errors_5xx=2, latency_ms=100), [28 * (b == 3) + (b in (12, 30)) for b in range(31)]
+    )
     reading = measured(a_rule(), totals, start=NOON, as_of=NOON + HOUR)
     assert reading == Reading(NOON, Decimal("6.666"), "percent", complete=True)
     slow = a_rule(kind=AlertKind.LATENCY_MEAN)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,8 +11,9 @@ from metering.domain.latency import (
     Histogram,
     bucket_of,
     from_digits,
+    from_numeric,
     merge,
-    percentile,
+    percentiles,
     to_digits,
 )
 
@@ -22,6 +25,27 @@ def histogram_of(*values: int) -> Histogram:
     for value in values:
         merge(histogram, {bucket_of(value): 1})
     return histogram
+
+
+def percentile(histogram: Histogram, percent: int) -> int | None:
+    [found] = percentiles(counts_of(histogram), percent)
+    return found
+
+
+def counts_of(histogram: Histogram) -> list[int]:
+    return from_numeric(sent(int(to_digits(histogram))))
+
+
+def sent(number: int) -> bytes:
+    """As PostgreSQL sends a numeric: digits of base 10,000, no zeros at either end, and the first one's weight."""
+    digits: list[int] = []
+    while number:
+        number, digit = divmod(number, 10_000)
+        digits.insert(0, digit)
+    weight = len(digits) - 1
+    while digits and not digits[-1]:
+        digits.pop()
+    return struct.pack(f"!hhhh{len(digits)}h", len(digits), weight if digits else 0, 0, 0, *digits)
 
 
 def test_every_latency_up_to_an_hour_is_reported_within_five_percent() -> None:
@@ -52,6 +76,17 @@ def test_stored_numbers_add_up_as_histograms_do(some: list[int], others: list[in
     stored = str(int(to_digits(one)) + int(to_digits(two)))  # what `+` of PostgreSQL makes of them
     assert from_digits(stored) == histogram_of(*some, *others)
     assert sum(from_digits(stored).values()) == len(some) + len(others)
+
+
+@given(
+    st.dictionaries(
+        st.integers(0, len(UPPER_MS) - 1), st.sampled_from((1, 9_999, 10_000, 99_999_999, 10**12 - 1))
+    )
+)
+def test_counts_are_read_as_they_were_stored(histogram: Histogram) -> None:
+    counts = counts_of(histogram)
+    assert {bucket: calls for bucket, calls in enumerate(counts) if calls} == histogram
+    assert not counts or counts[-1]
 
 
 @given(st.lists(st.integers(0, 3_600_000), min_size=1, max_size=60), st.integers(1, 100))

@@ -1,7 +1,7 @@
 """Where to go on reading. Each stored offset remembers its cluster and a digest of the last record read.
 
 A consumer that trusts a bare offset skips silently whatever lies before it on a recreated topic (seen with Apache
-Kafka: five records lost, no error). So at each start:
+Kafka: five records lost, no error). So at each start, and before each batch:
 
 - another cluster id: the broker was replaced; what it had and we had not read is named, and reading begins at 0;
 - the same cluster, and the log begins at or behind our offset: retention deleted the record we would look at. What it

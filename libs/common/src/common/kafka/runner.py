@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,6 +32,7 @@ from common.settings import ServiceSettings
 Handler = Callable[..., Awaitable[None]]
 _BATCH = 200
 _POLL_MS = 1000
+_LOOK_MS = 20
 log = get_logger()
 
 _STORED = text("SELECT * FROM kafka_offset WHERE topic = ANY(:topics)")
@@ -167,6 +168,7 @@ async def consume(
     """Handle records until `stop` is set, calling `handled` after each commit; raises to be run again.
 
     One replica at a time is active (an advisory lock); the others wait. Should two ever be, the fence keeps one out.
+    LogReplaced, at the start or before a batch, means that nothing is handled until an operator has looked.
     """
     by_topic = {settings.kafka_topic_prefix + s.model.topic: s for s in subscriptions}
     servers = settings.kafka_bootstrap_servers
@@ -174,6 +176,7 @@ async def consume(
         leadership(db, f"consume {service}", stop) as leader,
         ClusterWatch(servers) as cluster,
         _consumer(servers) as consumer,
+        _consumer(servers, wait_ms=_LOOK_MS) as witness,
     ):
         known: list[TopicPartition] = []
         runner = Runner(db, clock, service, cluster.id, by_topic, {})
@@ -189,11 +192,28 @@ async def consume(
                     )
                     await pass_over_lost(db, stored, runner.positions, cluster_id=cluster.id)
                     known = found
-            for partition, records in (await _getmany(consumer, known)).items():
+            fetched = await _getmany(consumer, known)
+            await check_log(witness, fetched, db=db, cluster_id=cluster.id, service=service)
+            for partition, records in fetched.items():
                 await runner.handle(partition, records, high_watermark=consumer.highwater(partition) or 0)
                 handled()
             await pruning.step(clock.now())
             leader.check()
+
+
+async def check_log(
+    witness: AIOKafkaConsumer, fetched: Collection[TopicPartition], *, db: Database, cluster_id: str, service: str
+) -> None:  # fmt: skip
+    """Before what was fetched still stands what was handled last. Raises LogReplaced where something else does.
+
+    Kafka gives no error when a topic was made anew and has grown beyond our place: it would be read on from there, and
+    what lies before it never. `witness` looks, so that what the consumer has fetched ahead is not thrown away.
+    """
+    stored = await stored_positions(db, sorted({partition.topic for partition in fetched})) if fetched else {}
+    read = {p: stored[p] for p in fetched if p in stored and stored[p].cluster_id == cluster_id}
+    if read:
+        await resume(witness, list(read), read, cluster_id=cluster_id, service=service)
+        witness.pause(*read)  # it would go on fetching what nobody asks for
 
 
 async def pass_over_lost(
@@ -225,10 +245,10 @@ async def _getmany(
 
 
 @asynccontextmanager
-async def _consumer(servers: str) -> Any:
+async def _consumer(servers: str, *, wait_ms: int = 250) -> Any:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="none",
-        fetch_max_bytes=8 * MESSAGE_BYTES, max_partition_fetch_bytes=MESSAGE_BYTES, fetch_max_wait_ms=250,
+        fetch_max_bytes=8 * MESSAGE_BYTES, max_partition_fetch_bytes=MESSAGE_BYTES, fetch_max_wait_ms=wait_ms,
     )  # fmt: skip
     await consumer.start()
     try:

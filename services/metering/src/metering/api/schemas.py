@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from metering.domain.latency import percentile
+from metering.domain.latency import percentiles
 from metering.domain.rollup import Usage
 from metering.domain.usage import Dimension
 
@@ -52,16 +52,17 @@ class TotalsOut(BaseModel):
     def fields_of(cls, usage: Usage) -> dict[str, object]:
         """The fields of `usage`, for this model and those that extend it."""
         totals = usage.totals
+        p50, p95, p99 = percentiles(usage.latencies, 50, 95, 99)
         return {
             "calls": totals.calls, "billable_calls": totals.billable_calls, "units": totals.units,
             "errors_4xx": totals.errors_4xx, "errors_5xx": totals.errors_5xx,
-            "rejected": RejectedOut(
-                rate_limited=totals.rejected_rate_limited, forbidden=totals.rejected_forbidden,
-                unauthorized=totals.rejected_unauthorized,
-            ),
+            "rejected": {
+                "rate_limited": totals.rejected_rate_limited, "forbidden": totals.rejected_forbidden,
+                "unauthorized": totals.rejected_unauthorized,
+            },
             "bytes_in": totals.bytes_in, "bytes_out": totals.bytes_out,
             "latency_ms_mean": totals.latency_ms // totals.calls if totals.calls else 0,
-            **{f"latency_ms_p{percent}": percentile(usage.latencies, percent) for percent in (50, 95, 99)},
+            "latency_ms_p50": p50, "latency_ms_p95": p95, "latency_ms_p99": p99,
         }  # fmt: skip
 
     @classmethod

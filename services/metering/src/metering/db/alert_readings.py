@@ -66,7 +66,7 @@ async def usage(session: AsyncSession, rule: AlertRule, *, start: datetime) -> U
     table, time = ("usage_records_daily_now", "day") if by_day else ("usage_records_hourly_now", "hour_start")
     query = text(f"SELECT {USAGE_SUMS} FROM {table} WHERE {where} AND {time} = :start")
     found = await session.execute(query, values | {"start": start.date() if by_day else start})
-    return to_usage(found.mappings().one())
+    return to_usage(found.one())
 
 
 async def last_hour_with_calls(session: AsyncSession, rule: AlertRule, *, since: datetime) -> datetime | None:

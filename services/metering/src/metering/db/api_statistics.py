@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from metering.db.totals import USAGE_SUMS, rows_of, to_usage
+from metering.db.totals import USAGE_COLUMNS, USAGE_SUMS, rows_of, to_usage
 from metering.domain.statistics import UNREACHABLE, Figures, figures_of, last_days
 
 _NOTE = text("""
@@ -30,7 +30,7 @@ _MEASURE = """
             sum(calls) FILTER (WHERE source <> 'upstream' AND status <> ALL(:unreachable)) AS refused,
             sum(calls) FILTER (WHERE status >= 500 AND (source = 'upstream' OR status = ANY(:unreachable))) AS failed
         FROM usage_errors_daily_now WHERE day >= :start_0 AND day < :end_0 AND {live} GROUP BY api_id)
-    SELECT used.*, coalesce(refused, 0)::bigint AS refused, coalesce(failed, 0)::bigint AS failed
+    SELECT api_id, subscribers, coalesce(refused, 0)::bigint, coalesce(failed, 0)::bigint, {columns}
     FROM used LEFT JOIN failed USING (api_id)"""
 _PUT = text("""
     UPDATE api_statistics SET calls = :calls, subscribers = :subscribers, latency_ms_p50 = :latency_ms_p50,
@@ -80,13 +80,17 @@ async def measure(session: AsyncSession, apis: Sequence[UUID], *, now: datetime)
     rows, parameters = rows_of(
         [last_days(now)], columns=("api_id", "subscription_id"), conditions=_LIVE, latencies=True
     )
-    query = text(_MEASURE.format(sums=USAGE_SUMS, rows=rows, live=" AND ".join(_LIVE)))
+    query = text(
+        _MEASURE.format(
+            sums=USAGE_SUMS, columns=", ".join(USAGE_COLUMNS), rows=rows, live=" AND ".join(_LIVE)
+        )
+    )
     bound = parameters | {"apis": list(apis), "unreachable": list(UNREACHABLE)}
     measured = {}
-    for row in (await session.execute(query, bound)).mappings():
-        usage = to_usage(row)
-        measured[row["api_id"]] = figures_of(
-            calls=usage.totals.calls, refused=row["refused"], failed=row["failed"], subscribers=row["subscribers"],
+    for api_id, subscribers, refused, failed, *sums in await session.execute(query, bound):
+        usage = to_usage(sums)
+        measured[api_id] = figures_of(
+            calls=usage.totals.calls, refused=refused, failed=failed, subscribers=subscribers,
             latencies=usage.latencies,
         )  # fmt: skip
     return measured

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from metering.domain.latency import LOWER_MS, from_digits
+from metering.domain.latency import LOWER_MS, from_numeric
 from metering.domain.rollup import TOTALS, Totals, Usage
 from metering.domain.windows import Grain, Window
 
@@ -36,7 +36,9 @@ HISTOGRAM = "latency_histogram"
 # How many of the buckets' lower bounds a latency has reached: its bucket.
 _BUCKET = f"width_bucket(latency_ms, '{{{','.join(map(str, LOWER_MS[1:]))}}}'::int[])"
 RAW_HISTOGRAM = f"('1e' || 12 * {_BUCKET})::numeric AS {HISTOGRAM}"
-USAGE_SUMS = f"{SUMS}, coalesce(sum({HISTOGRAM}), 0)::text AS {HISTOGRAM}"
+USAGE_SUMS = f"{SUMS}, numeric_send(coalesce(sum({HISTOGRAM}), 0)) AS {HISTOGRAM}"
+"""What `to_usage` reads, in its order."""
+USAGE_COLUMNS = (*TOTALS, HISTOGRAM)
 
 _TABLE = {
     Grain.RAW: "api_requests_log",
@@ -70,6 +72,6 @@ def to_totals(row: RowMapping | Mapping[str, Any]) -> Totals:
     return Totals(**{name: int(row[name]) for name in TOTALS})
 
 
-def to_usage(row: RowMapping | Mapping[str, Any]) -> Usage:
-    """The usage in the columns of `row`, which were summed by USAGE_SUMS."""
-    return Usage(to_totals(row), from_digits(row[HISTOGRAM]))
+def to_usage(sums: Sequence[Any]) -> Usage:
+    """The usage in the values of USAGE_SUMS: by place, for a time series has hundreds of rows."""
+    return Usage(Totals(*sums[:-1]), from_numeric(sums[-1]))

@@ -15,6 +15,7 @@ from metering.db.totals import (
     RAW_COLUMNS,
     RAW_HISTOGRAM,
     ROLLUP_COLUMNS,
+    USAGE_COLUMNS,
     USAGE_SUMS,
     rows_of,
     to_usage,
@@ -79,7 +80,7 @@ async def summary(session: AsyncSession, filters: Filters, *, start: datetime, e
     found = await session.execute(
         text(f"SELECT {USAGE_SUMS} FROM ({rows}) AS r"), parameters | filters.parameters()
     )
-    return to_usage(found.mappings().one())
+    return to_usage(found.one())
 
 
 async def series(
@@ -107,15 +108,16 @@ async def series(
         f"SELECT bucket, {USAGE_SUMS} FROM (SELECT width_bucket({time}, CAST(:starts AS {kind}[])) AS bucket, {columns}"
         f" FROM {table} WHERE {where}) AS r GROUP BY bucket"
     )
-    found = (await session.execute(query, bounds | filters.parameters())).mappings()
-    return {starts[row["bucket"] - 1]: to_usage(row) for row in found}
+    found = await session.execute(query, bounds | filters.parameters())
+    return {starts[bucket - 1]: to_usage(sums) for bucket, *sums in found}
 
 
 async def breakdown(
     session: AsyncSession, filters: Filters, *, by: Dimension, start: datetime, end: datetime, limit: int
-) -> list[tuple[dict[str, Any], Usage]]:
+) -> tuple[list[tuple[dict[str, Any], Usage]], int]:
     """The most called of what `by` tells apart in [start, end), each with its ids and names; what has none is one item.
 
+    Beside them, the calls of all that there are, listed or not: summed in the same pass, for that is most of the work.
     Countries are counted by UTC day: the days that the range touches are whole.
     """
     columns = _BY[by]
@@ -131,15 +133,17 @@ async def breakdown(
             latencies=True,
         )
     if not rows:
-        return []
+        return [], 0
     keys = ", ".join(columns)
+    names = (*columns, *_NAMED.get(by, ()))
     query = text(
-        f"SELECT * FROM (SELECT {keys}, {USAGE_SUMS} FROM ({rows}) AS r GROUP BY {keys}"
+        f"SELECT {', '.join(('all_calls', *names, *USAGE_COLUMNS))} FROM (SELECT {keys}, {USAGE_SUMS},"
+        f" (sum(sum(calls)) OVER ())::bigint AS all_calls FROM ({rows}) AS r GROUP BY {keys}"
         f" ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')} ORDER BY calls DESC, {keys}"
     )
-    found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).mappings()
-    names = (*columns, *_NAMED.get(by, ()))
-    return [({name: row[name] for name in names}, to_usage(row)) for row in found]
+    found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).all()
+    items = [(dict(zip(names, ids, strict=False)), to_usage(ids[len(names) :])) for _, *ids in found]
+    return items, found[0].all_calls if found else 0
 
 
 async def errors(

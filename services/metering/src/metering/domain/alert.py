@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from metering.domain.errors import AlertRuleInvalid
-from metering.domain.latency import percentile
+from metering.domain.latency import percentiles
 from metering.domain.lateness import month_of, next_month, start_of
 from metering.domain.rollup import Usage
 from metering.domain.windows import floor_day, floor_hour
@@ -273,7 +273,8 @@ def measured(rule: AlertRule, usage: Usage, *, start: datetime, as_of: datetime 
     unit, totals, value = unit_of(rule.kind), usage.totals, None
     if totals.calls >= rule.min_calls:
         if rule.kind in _PERCENT:
-            value = Decimal(percentile(usage.latencies, _PERCENT[rule.kind]) or 0)
+            [latency] = percentiles(usage.latencies, _PERCENT[rule.kind])
+            value = Decimal(latency or 0)
         else:
             part = 100 * totals.errors_5xx if rule.kind is AlertKind.ERROR_RATE else totals.latency_ms
             value = _ratio(part, totals.calls)

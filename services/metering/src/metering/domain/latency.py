@@ -9,10 +9,13 @@ histograms, in C and without a row or an element for each bucket.
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
-Histogram = dict[int, int]  # bucket → calls
+Histogram = dict[int, int]  # bucket → calls: what is counted
+Counts = Sequence[int]  # calls of each bucket, up to the last that has any: what is read
 _DIGITS = 12  # a count below 10^12: no bucket of 400 days comes near it
 _EXACT_BELOW_MS, _LONGEST_MS = 40, 3_600_000
 
@@ -71,12 +74,27 @@ def from_digits(digits: str) -> Histogram:
     return histogram
 
 
-def percentile(histogram: Mapping[int, int], percent: int) -> int | None:
-    """The latency in ms that `percent` of the calls did not exceed, within 5 %; None without a call."""
-    rank = -(-sum(histogram.values()) * percent // 100)  # the smallest with at least so many calls up to it
-    seen = 0
-    for bucket in sorted(histogram):
-        seen += histogram[bucket]
-        if seen >= rank:
-            return _REPORTED_MS[bucket]
-    return None
+def from_numeric(sent: bytes) -> list[int]:
+    """The counts in a stored number as PostgreSQL sends it: digits of base 10,000, of which three are a bucket.
+
+    A page of a time series reads hundreds of these, so nothing here is done digit by digit.
+    """
+    count, weight = struct.unpack_from("!hh", sent)
+    if not count:
+        return []
+    # The first digit's bucket is begun from its top, the last one's filled down to its end: PostgreSQL drops zeros.
+    digits = (0,) * (2 - weight % 3) + struct.unpack_from(f"!{count}h", sent, 8)
+    digits += (0,) * (-len(digits) % 3)
+    high, middle, low = digits[::3], digits[1::3], digits[2::3]
+    if high.count(0) + middle.count(0) < 2 * len(low):
+        low = tuple(a * 100_000_000 + b * 10_000 + c for a, b, c in zip(high, middle, low, strict=True))
+    return [0] * (weight // 3 + 1 - len(low)) + list(reversed(low))
+
+
+def percentiles(counts: Counts, *percents: int) -> list[int | None]:
+    """The latency in ms that each of `percents` of the calls did not exceed, within 5 %; None without a call."""
+    reached = list(accumulate(counts))
+    if not reached or not reached[-1]:
+        return [None] * len(percents)
+    # The first bucket with which at least so many calls are reached.
+    return [_REPORTED_MS[bisect_left(reached, -(-reached[-1] * percent // 100))] for percent in percents]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import NamedTuple
 
-from metering.domain.latency import Histogram
+from metering.domain.latency import Counts
 
 _REFUSALS = {401: "rejected_unauthorized", 403: "rejected_forbidden", 429: "rejected_rate_limited"}
 
@@ -95,7 +95,7 @@ class Usage:
     """What is answered about a set of calls: their totals, and how long they took."""
 
     totals: Totals = field(default_factory=Totals)
-    latencies: Histogram = field(default_factory=dict)
+    latencies: Counts = ()
 
 
 class SubscriptionDayKey(NamedTuple):

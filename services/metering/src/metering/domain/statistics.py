@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
-from metering.domain.latency import percentile
+from metering.domain.latency import Counts, percentiles
 from metering.domain.windows import Grain, Window, floor_day
 
 DAYS = 30
@@ -31,19 +30,18 @@ class Figures:
     uptime_percent: Decimal | None = None
 
 
-def figures_of(
-    *, calls: int, refused: int, failed: int, subscribers: int, latencies: Mapping[int, int]
-) -> Figures:
+def figures_of(*, calls: int, refused: int, failed: int, subscribers: int, latencies: Counts) -> Figures:
     """The figures of `calls`, of which the gateway `refused` some, and some of the others `failed`."""
     reached = max(calls - refused, 0)
     if not reached:
         return Figures()
+    p50, p95 = percentiles(latencies, 50, 95)
     up = Decimal(100 * max(reached - failed, 0)) / reached
     return Figures(
         calls=reached,
         subscribers=subscribers,
-        latency_ms_p50=percentile(latencies, 50),
-        latency_ms_p95=percentile(latencies, 95),
+        latency_ms_p50=p50,
+        latency_ms_p95=p95,
         uptime_percent=up.quantize(Decimal("0.001"), ROUND_DOWN),
     )
 
