@@ -21,9 +21,9 @@ class Arrival(StrEnum):
 
 
 def counted_ms(received_ms: int) -> tuple[int, int]:
-    """Between which starts a call counts that was taken in at `received_ms`: from 45 days before to 10 minutes after it.
+    """Between which starts a call counts that was taken in at `received_ms`, both included, in ms since 1970.
 
-    All of them milliseconds since 1970, both ends included.
+    From 45 days before to 10 minutes after it.
     """
     return received_ms - LATEST_ARRIVAL // _MILLISECOND, received_ms + CLOCK_SKEW // _MILLISECOND
 
