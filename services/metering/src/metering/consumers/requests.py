@@ -175,7 +175,7 @@ class RequestConsumer:
 
     async def _next(self) -> Ready | None:
         """The next batch, if any has gathered. Raises LogTruncated where it does not follow on what was read."""
-        records, more = await self._gather()
+        records = await self._gather()
         self._check_watermarks()
         if not records:
             return None
@@ -192,6 +192,10 @@ class RequestConsumer:
         batch = await asyncio.to_thread(read, taken, self._versions.versions, nets_from=nets_from)
         self._read_to |= {partition: move.next_offset for partition, move in moves.items()}
         self._digests |= {partition: move.digest for partition, move in moves.items()}
+        more = any(
+            (self.consumer.highwater(TopicPartition(self.reading.topic, partition)) or 0) > position
+            for partition, position in self._read_to.items()
+        )
         return Ready(batch, positions, moves, more)
 
     async def check_log(self, partitions: Collection[int]) -> None:
@@ -205,8 +209,7 @@ class RequestConsumer:
         if missed:
             raise LogTruncated(f"{self.reading.topic}{missed} is not the log that was read so far")
 
-    async def _gather(self) -> tuple[list[Any], bool]:
-        """What has gathered, and whether there may be more of it at once."""
+    async def _gather(self) -> list[Any]:
         records: list[Any] = []
         deadline = time.monotonic() + self.reading.batch_seconds
         calls, wait_ms = 0, _POLL_MS
@@ -214,13 +217,13 @@ class RequestConsumer:
             found = await self.consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_RECORDS)
             polled = [record for batch in found.values() for record in batch]
             if not polled:
-                return records, False
+                break
             records += polled
             calls += sum(_count(record) for record in polled)
             if time.monotonic() > deadline:
                 break
             wait_ms = 0  # what is there already; nobody waits for more while something can be recorded
-        return records, True
+        return records
 
     def _check_watermarks(self) -> None:
         """A broker that lost its log says so only by a high watermark below our position; a seek past it is silent."""
