@@ -21,7 +21,7 @@ class Arrival(StrEnum):
 
 
 def counted_ms(received_ms: int) -> tuple[int, int]:
-    """Between which starts a call counts that was taken in at `received_ms`: from 45 days before to 10 minutes after it.
+    """Between which starts a call counts that was taken in at `received_ms`: 45 days before to 10 minutes after it.
 
     All of them milliseconds since 1970, both ends included.
     """
