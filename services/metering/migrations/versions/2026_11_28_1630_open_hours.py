@@ -20,7 +20,7 @@ TOTALS = (
 )  # fmt: skip
 MEASURES = (*PARTIES, *TOTALS, "latency_histogram")
 BUCKET = (
-    "hour_start", "subscription_id", "api_id", "plan_version_id", "key_id", "endpoint_id", "version_id", "is_test",
+    "subscription_id", "hour_start", "api_id", "plan_version_id", "key_id", "endpoint_id", "version_id", "is_test",
 )  # fmt: skip
 DAY = "(hour_start AT TIME ZONE 'UTC')::date"
 # Of each view: its columns, and those of them that an hour says otherwise.

@@ -18,9 +18,9 @@ ROOM = text("SELECT set_config('work_mem', '64MB', true), set_config('enable_has
 
 
 def added(
-    table: str, time: str, keys: tuple[str, ...], source: str, *, moment: str, only: str = "true", summed: bool = True
+    table: str, first: str, keys: tuple[str, ...], source: str, *, moment: str, only: str = "true", summed: bool = True
 ) -> str:  # fmt: skip
-    """`source` is added to the table, summed by `keys` unless it already is."""
+    """`source` is added to the table, summed by `keys` unless it already is. `first` of the table is `moment` there."""
     names = ", ".join(keys)
     measured = ", ".join(MEASURES)
     parties = ANY_PARTIES if summed else ", ".join(PARTIES)
@@ -29,7 +29,7 @@ def added(
     # In the order of the index, so that a row's place in it is found beside the last one's.
     both = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in MEASURES)
     return (
-        f"to_{table} AS (INSERT INTO {table} AS t ({time}, {names}, {', '.join(PARTIES)}, {measured})"
+        f"to_{table} AS (INSERT INTO {table} AS t ({first}, {names}, {', '.join(PARTIES)}, {measured})"
         f" SELECT {moment}, {names}, {parties}, {sums} FROM {source} WHERE {only} {group} ORDER BY 1, 2, 3"
-        f" ON CONFLICT ({time}, {names}) DO UPDATE SET {both})"
+        f" ON CONFLICT ({first}, {names}) DO UPDATE SET {both})"
     )

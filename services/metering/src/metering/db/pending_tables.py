@@ -65,7 +65,7 @@ def _add_open_hours(metadata: MetaData) -> None:
         *(Column(name, BigInteger, nullable=False) for name in (*_COUNTS, *_AMOUNTS)),
         Column("latency_histogram", Numeric, nullable=False, server_default="0"),
         UniqueConstraint(
-            "hour_start", "subscription_id", "api_id", "plan_version_id", "key_id", "endpoint_id", "version_id",
+            "subscription_id", "hour_start", "api_id", "plan_version_id", "key_id", "endpoint_id", "version_id",
             "is_test",
             name="uq_usage_open_hours_bucket", postgresql_nulls_not_distinct=True,
         ),
