@@ -16,7 +16,7 @@ from devstack.faults.rows import CONTROLS, ROWS, counting, events
 from metering import worker
 from metering.clients import kafka_log
 from metering.consumers import requests
-from metering.usecases import fold_deltas, record_calls
+from metering.usecases import fold_deltas, record_calls, settle_hours
 from tests.faults import broken
 from tests.support.databases import ROOT
 
@@ -30,7 +30,7 @@ def test_the_suite_knows_every_place_where_the_shipped_code_can_be_ended() -> No
     assert tuple(steps_of(relay)) == events.RELAY_STEPS
     before, after = steps_of(requests)
     assert (before, *steps_of(record_calls), after) == counting.CONSUMER_STEPS
-    assert (*steps_of(fold_deltas), *steps_of(worker)) == counting.FOLD_STEPS
+    assert (*steps_of(fold_deltas), *steps_of(settle_hours), *steps_of(worker)) == counting.FOLD_STEPS
 
 
 def test_every_control_is_a_way_to_break_the_consumer() -> None:

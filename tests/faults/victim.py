@@ -20,6 +20,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +92,21 @@ async def consumer(passed: Passed) -> None:
 
 
 async def folder(passed: Passed) -> None:
-    """The worker's loop that adds to the rollups what batches wrote down."""
-    stop, settings = asyncio.Event(), Settings()
+    """The worker's loops that add to the rollups what batches wrote down, and settle hours; all hours, here."""
+    stop, clock, settings = asyncio.Event(), SystemClock(), Settings()
     stop_on_signals(stop)
     db = Database(settings.database_worker_url.get_secret_value(), name="metering folder")
 
     async def fold() -> None:
         await every(settings.fold_seconds, lambda: worker.fold_pending(db, passed), stop=stop)
 
-    await run_loops({"fold": fold}, stop=stop, service="metering")
+    async def settle() -> None:
+        later = clock.now() + timedelta(hours=1)
+        await every(
+            settings.fold_seconds, lambda: worker.settle_over(db, before=later, passed=passed), stop=stop
+        )
+
+    await run_loops({"fold": fold, "hours": settle}, stop=stop, service="metering")
     await db.dispose()
 
 

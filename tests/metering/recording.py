@@ -20,6 +20,7 @@ from metering.domain.parse_log import envelope, parse
 from metering.usecases.fold_deltas import fold_deltas
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.record_calls import Log, Recorded, record_calls
+from metering.usecases.settle_hours import settle_hours
 from tests.metering.factories import NAMESPACE
 
 TOPIC = "gateway.requests.v1"
@@ -88,9 +89,10 @@ def enveloped(entries: Sequence[dict[str, Any]]) -> bytes:
 
 
 async def folded(db: Database) -> None:
-    """All that was pending is in the rollups' own tables."""
+    """All that was pending is in the rollups' own tables, and no hour is open."""
     async with db.begin() as session:
         await fold_deltas(session)
+        await settle_hours(session, before=datetime(9999, 1, 1, tzinfo=UTC))
 
 
 async def published(db: Database, *, now: datetime = NOW) -> int:

@@ -30,6 +30,7 @@ from metering.domain.errors import Fenced
 from metering.domain.parse_log import envelope, parse, partition_of
 from metering.usecases.fold_deltas import fold_deltas
 from metering.usecases.publish_usage import publish_usage
+from metering.usecases.settle_hours import settle_hours
 from metering.usecases.take_subscription import take_subscription
 from tests.metering.factories import NAMESPACE
 from tests.simulation.broker import TOPIC, Clock, Log, ScriptedConsumer, ScriptedProducer, nobody
@@ -38,7 +39,7 @@ _ACTIONS = {
     "ingest": 6,
     "step": 8,
     "assign": 1,
-    "relay": 3,
+    "relay": 4,
     "publish": 3,
     "fold": 2,
     "quota": 1,
@@ -212,6 +213,8 @@ class World:
 
     async def relay(self) -> None:
         """The relay sends what is in the outbox; it may die on the way, or not hear the broker's answer."""
+        if self.random.random() < 0.5:
+            await self.publish()  # or there would often be nothing to send
         fatal = self.random.choice(RELAY_STEPS) if self.random.random() < 0.4 else None
         try:
             sent = await self._relay(fatal, unreliable=True).send_batch(limit=self.random.randint(1, 10))
@@ -239,19 +242,21 @@ class World:
             self.met["publish Crash"] += 1
 
     async def fold(self) -> None:
-        """Some of what batches wrote down goes into the rollups, or the process dies before it has committed that."""
+        """Some of what batches wrote down is added, some hours are settled, or the process dies before its commit."""
         fatal = "folded" if self.random.random() < 0.3 else None
         try:
             async with self.db.begin() as session:
                 folded = await fold_deltas(
                     session, limit=self.random.choice((1, 3, 1_000)), passed=self._crash_at(fatal)
                 )
+                before = self.clock.now() - timedelta(hours=self.random.choice((0, 1, 9_999)))
+                settled = await settle_hours(session, before=before, limit=self.random.choice((1, 1_000)))
                 async with self.db.begin() as other:
                     assert await fold_deltas(other) == 0, "two fold at once"
         except Crash:
             self.met["fold Crash"] += 1
         else:
-            self.story.append(f"{folded} folded")
+            self.story.append(f"{folded} folded, {settled} settled")
 
     async def quota(self) -> None:
         """A subscription's plan is new, or changed: with a small quota, a large one, or none."""

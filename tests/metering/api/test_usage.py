@@ -18,6 +18,7 @@ from metering.consumers.version import VersionEvent, on_version
 from metering.main import create_app
 from metering.settings import Settings
 from metering.usecases.reconcile_nightly import reconcile_nightly
+from metering.worker import fold_pending
 from tests.metering.factories import (
     API,
     CONSUMER_ORG,
@@ -62,10 +63,10 @@ async def recorded(worker_db: Database) -> None:
         await on_version(session, event, now=NOW)
     await subscribe(worker_db, quota=10)
     recorder = await Recorder(worker_db).begin()
-    await recorder.record(
-        an_entry(1), an_entry(2, at=minutes_ago(95), status=404), an_entry(3, status=503, source="kong"),
-    )  # fmt: skip
-    await folded(worker_db)  # what follows is pending: every answer is made of both
+    await recorder.record(an_entry(1), an_entry(2, at=minutes_ago(95), status=404))
+    await folded(worker_db)
+    await recorder.record(an_entry(3, status=503, source="kong"))
+    await fold_pending(worker_db)  # what follows is pending: every answer is made of all three
     await recorder.record(
         an_entry(4, status=429, source="kong"), an_entry(5, path="/acme/pay/v1/elsewhere"), an_entry(6, mode="test"),
     )  # fmt: skip
@@ -180,30 +181,31 @@ async def test_others_see_nothing_whatever_they_ask_for(client: AsyncClient, tok
             assert sum(i.get("calls", 1) for i in found.get("items", [found])) == 0, what
 
 
-@pytest.mark.usefixtures("recorded")
-async def test_the_database_itself_hides_others_rows_from_queries_without_a_where(db: Database) -> None:
-    tables = [
-        "api_requests_log",
-        "usage_pending",
-        "usage_records_hourly_now",
-        "usage_records_daily_now",
-        "usage_subscription_hourly_now",
-        "usage_country_daily_now",
-        "usage_errors_daily_now",
-        "subscription_day_now",
-        "quota_usage",
-        "subscription",
-    ]
+async def see_their_own(db: Database, *tables: str) -> None:
+    """The others see their one row of each, as consumer and as provider; nobody sees any."""
     for organisation, visible in ((None, 0), (OTHER_ORG, 1), (OTHER_PROVIDER, 1)):
+        scope = Scope(organisation_id=UUID(organisation) if organisation else None)
         for table in tables:
-            async with db.begin(
-                Scope(organisation_id=UUID(organisation) if organisation else None)
-            ) as session:
+            async with db.begin(scope) as session:
                 rows = await session.scalar(text(f"SELECT count(*) FROM {table}"))
-            expected = (
-                0 if table == "subscription" else visible
-            )  # the others' subscription was never announced
-            assert (table, rows) == (table, expected)
+            assert (table, rows) == (table, visible)
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_the_database_itself_hides_others_rows_from_queries_without_a_where(
+    db: Database, worker_db: Database
+) -> None:
+    views = (
+        "usage_records_hourly_now", "usage_records_daily_now", "usage_subscription_hourly_now",
+        "usage_country_daily_now", "usage_errors_daily_now", "subscription_day_now",
+    )  # fmt: skip
+    await see_their_own(db, "api_requests_log", "quota_usage", "usage_pending", *views)
+    await fold_pending(worker_db)
+    await see_their_own(db, "usage_open_hours", "usage_records_hourly", "subscription_day", *views)
+    await folded(worker_db)
+    await see_their_own(db, "usage_records_hourly", "usage_records_daily", *views)
+    async with db.begin(Scope(organisation_id=UUID(OTHER_ORG))) as session:
+        assert await session.scalar(text("SELECT count(*) FROM subscription")) == 0
     for table in ("quota_state", "period_part", "month_adjustment"):  # for operators only
         async with db.begin(Scope(organisation_id=UUID(CONSUMER_ORG))) as session:
             assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0

@@ -140,6 +140,10 @@ async def test_what_arrives_for_a_closed_month_is_an_adjustment_with_the_new_tot
     assert (late.new, late.late_months) == (1, 1)
     in_time = await recorder.record(an_entry(3, at=december), an_entry(1, at=november), taken_at=december)
     assert in_time.late_months == 0  # the repeat changes nothing
+    async with worker_db.begin() as session:  # not before the late call is in what goes out
+        await raise_versions(session, now=december)
+        await publish_usage(session, now=december)
+    assert await outbox_events(worker_db, "metering.adjustment.v1") == []
     await published(worker_db, now=december)
     [adjusted] = await outbox_events(worker_db, "metering.adjustment.v1")
     payload = adjusted["payload"]

@@ -11,9 +11,10 @@ from common.db import Database
 from metering.db import deltas
 from metering.db.tables import metadata
 from metering.usecases.fold_deltas import fold_deltas
-from metering.worker import fold_pending
+from metering.usecases.settle_hours import settle_hours
+from metering.worker import fold_pending, settle_over
 from tests.metering.factories import an_entry
-from tests.metering.recording import Recorder, count, folded, minutes_ago, one, sums
+from tests.metering.recording import NOW, Recorder, count, folded, minutes_ago, one, sums
 from tests.metering.usecases.test_record_calls import assert_reconciled
 
 
@@ -135,3 +136,67 @@ async def test_what_a_worker_of_the_version_before_wrote_down_is_folded_without_
     assert await sums(worker_db) == (5, 5, 5, 0)
     assert await count(worker_db, "usage_delta") == await count(worker_db, "key_use") == 0
     assert await count(worker_db, "usage_records_hourly", "sum(calls)") == 5
+
+
+async def stored(db: Database) -> tuple[int, int, int, int]:
+    """Calls in open hours, and in the settled hours, days and subscriptions' hours."""
+    tables = (
+        "usage_open_hours",
+        "ONLY usage_records_hourly",
+        "usage_records_daily",
+        "usage_subscription_hourly",
+    )
+    a, b, c, d = [await count(db, table, "sum(calls)") for table in tables]
+    return a, b, c, d
+
+
+async def test_an_hour_is_settled_once_it_is_over_and_again_when_calls_come_late(
+    recorder: Recorder, worker_db: Database
+) -> None:
+    await fold_pending(worker_db)
+    assert await stored(worker_db) == (5, 0, 0, 0)
+    over = minutes_ago(60)
+    for _ in range(2):
+        await settle_over(worker_db, before=over)
+        assert await stored(worker_db) == (4, 1, 1, 1)
+        assert await sums(worker_db) == (5, 5, 5, 3)
+    await recorder.record(an_entry(7, at=minutes_ago(90)), an_entry(8, at=minutes_ago(25 * 60)))
+    await fold_pending(worker_db)
+    assert await stored(worker_db) == (6, 1, 1, 1)
+    await assert_reconciled(worker_db)
+    assert await stored(worker_db) == (0, 7, 7, 7)
+    late = await one(
+        worker_db, "SELECT count(*), max(calls) FROM usage_records_hourly WHERE hour_start < :over", over=over
+    )
+    assert late == (2, 2)
+
+
+@pytest.mark.usefixtures("recorder")
+async def test_settling_may_end_before_its_commit_and_take_any_portion(worker_db: Database) -> None:
+    await fold_pending(worker_db)
+
+    def die(step: str) -> None:
+        raise Killed(step)
+
+    with pytest.raises(Killed, match="settled"):
+        await settle_over(worker_db, before=NOW, passed=die)
+    assert await stored(worker_db) == (5, 0, 0, 0)
+    rows = await count(worker_db, "usage_open_hours")
+    for left in range(rows - 1, -1, -1):
+        async with worker_db.begin() as session:
+            assert await settle_hours(session, before=NOW, limit=1) == 1
+        assert await count(worker_db, "usage_open_hours") == left
+        assert await sums(worker_db) == (5, 5, 5, 3)
+    assert await stored(worker_db) == (0, 5, 5, 5)
+
+
+async def test_folding_and_settling_leave_it_to_each_other(recorder: Recorder, worker_db: Database) -> None:
+    await fold_pending(worker_db)
+    await recorder.record(an_entry(10), an_entry(11, at=minutes_ago(90)))
+    async with worker_db.begin() as first, worker_db.begin() as second:
+        assert await fold_deltas(first) == 2
+        assert await settle_hours(second, before=NOW) == 0
+    async with worker_db.begin() as first, worker_db.begin() as second:
+        assert await settle_hours(first, before=NOW) > 0
+        assert await fold_deltas(second) == 0
+    assert await stored(worker_db) == (0, 7, 7, 7)

@@ -11,6 +11,7 @@ from metering.db.reconciliation import compare
 from metering.domain.errors import Fenced
 from metering.domain.latency import bucket_of, from_digits
 from metering.domain.lateness import milliseconds
+from metering.worker import fold_pending
 from tests.metering.factories import OTHER_ORG, an_entry, request_id
 from tests.metering.recording import NOW, TOPIC, Recorder, count, folded, minutes_ago, one, sums
 
@@ -36,14 +37,15 @@ async def recorder(worker_db: Database) -> Recorder:
 
 
 async def assert_reconciled(db: Database) -> None:
-    """Raw rows and rollups agree while deltas are pending, and when they are folded."""
+    """Raw rows and rollups agree while deltas are pending, when they are folded into open hours, and settled."""
     first, last = datetime(2026, 9, 1, tzinfo=UTC).date(), datetime(2027, 1, 1, tzinfo=UTC).date()
-    for _ in range(2):
+    for further in (fold_pending, folded, None):
         async with db.begin() as session:
             found = await compare(session, first=first, last=last)
         assert [d for c in found for d in c.differences] == []
-        await folded(db)
-    assert await count(db, "usage_pending") == 0
+        if further:
+            await further(db)
+    assert await count(db, "usage_pending") == await count(db, "usage_open_hours") == 0
 
 
 async def test_a_batch_is_in_the_log_and_in_every_total(recorder: Recorder, worker_db: Database) -> None:

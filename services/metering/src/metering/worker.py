@@ -6,7 +6,7 @@ import asyncio
 import gc
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from common.clock import Clock, SystemClock
 from common.db import Database
@@ -28,6 +28,7 @@ from metering.consumers.version import VersionEvent, on_version
 from metering.db import file_positions
 from metering.domain.errors import GatewayUnread
 from metering.domain.lateness import LATEST_ARRIVAL
+from metering.domain.windows import floor_hour
 from metering.metrics import CUTOFFS_ANSWERED, FOLDED, GATEWAY_READINGS
 from metering.settings import Settings, kafka_log_of
 from metering.usecases.answer_cutoffs import Patience, answer_cutoffs
@@ -44,9 +45,12 @@ from metering.usecases.publish_statistics import publish_statistics
 from metering.usecases.publish_usage import publish_usage
 from metering.usecases.reconcile_nightly import reconcile_nightly
 from metering.usecases.republish import republish
+from metering.usecases.settle_hours import MOST_ROWS, settle_hours
 from metering.usecases.take_readings import take_readings
 
 _PARTITION_SECONDS = 3600.0
+_SETTLE_SECONDS = 60.0
+_STRAGGLERS = timedelta(minutes=5)  # after an hour's end, in which most of its calls have come
 _FILE_SECONDS = 0.5
 _NIGHT_SECONDS = 60.0
 _ROOT_SECONDS, _JUST_OVER = 60.0, timedelta(hours=6)
@@ -112,6 +116,16 @@ async def fold_pending(db: Database, passed: Passed = unwatched) -> None:
         if folded:
             passed("fold committed")
         FOLDED.inc(folded)
+
+
+async def settle_over(db: Database, *, before: datetime, passed: Passed = unwatched) -> None:
+    """The hours that began before `before` are settled."""
+    settled = MOST_ROWS
+    while settled == MOST_ROWS:
+        async with db.begin() as session:
+            settled = await settle_hours(session, before=before, passed=passed)
+        if settled:
+            passed("settle committed")
 
 
 async def watch(db: Database, settings: Settings, clock: Clock) -> None:
@@ -226,6 +240,18 @@ def publishing_loops(
     return {"publish": publishing(publish_due), "statistics": publishing(publish_for_show)}
 
 
+def folding_loops(settings: Settings, db: Database, *, clock: Clock, stop: asyncio.Event) -> dict[str, Loop]:
+    """What batches wrote down is folded, and hours are settled soon after they are over."""
+
+    async def settle() -> None:
+        await settle_over(db, before=floor_hour(clock.now() - _STRAGGLERS))
+
+    return {
+        "fold": lambda: every(settings.fold_seconds, lambda: fold_pending(db), stop=stop),
+        "hours": lambda: every(_SETTLE_SECONDS, settle, stop=stop),
+    }
+
+
 def patient_database(settings: Settings) -> Database:
     """For statements that read a day of raw rows, which takes longer than any other loop's may."""
     url = settings.database_worker_url.get_secret_value()
@@ -269,7 +295,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ),
             "requests": lambda: consume_requests(reading, db=db, clock=clock, stop=stop),
             **publishing_loops(settings, db, clock=clock, stop=stop),
-            "fold": lambda: every(settings.fold_seconds, lambda: fold_pending(db), stop=stop),
+            **folding_loops(settings, db, clock=clock, stop=stop),
             "alerts": lambda: every(settings.alert_seconds, lambda: watch(db, settings, clock), stop=stop),
             "partitions": lambda: every(_PARTITION_SECONDS, partitions, stop=stop),
             **root_loops(settings, db, clock=clock, stop=stop),

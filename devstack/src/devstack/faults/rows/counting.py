@@ -10,7 +10,7 @@ CONSUMER_STEPS = (
     "gathered", "fence", "log", "deltas", "late months", "quotas", "side tables", "offsets",
     "committed",
 )  # fmt: skip
-FOLD_STEPS = ("folded", "fold committed")
+FOLD_STEPS = ("folded", "settled", "fold committed", "settle committed")
 KILLS_A_RUN = 4
 
 

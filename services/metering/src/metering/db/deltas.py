@@ -1,4 +1,4 @@
-"""What batches add: written down in one COPY a batch, and added later, many batches at once.
+"""What batches add: written down in one COPY a batch, and added later, many batches at once, to hours that are open.
 
 Whoever reads a rollup reads the view `<table>_now`, which is the table and what is pending: in one statement, and so in
 one snapshot, it is what was counted, whether it has been folded or not.
@@ -11,44 +11,20 @@ from collections.abc import Iterable
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db.adding import ANY_PARTIES, DAY, PARTIES, ROOM, added
 from metering.db.copying import copy_packed, driver_connection
 from metering.db.totals import HISTOGRAM
 from metering.domain.pack import DELTA_COLUMNS
-from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
+from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey
 
-_DAY = "(hour_start AT TIME ZONE 'UTC')::date"
-_PARTIES = ("consumer_org", "provider_org")
-_MEASURES = (*TOTALS, HISTOGRAM)
 _EXAMPLES_KEPT = 5
-# The organisations follow from subscription and API: any row's will do, and a second set must not make a second row.
-_ANY_PARTIES = ", ".join(f"any_value({party}) AS {party}" for party in _PARTIES)
-
-
-def _add(
-    table: str, time: str, keys: tuple[str, ...], source: str, *, moment: str, only: str = "true", summed: bool = True
-) -> str:  # fmt: skip
-    """A part of the statement below: `source` is added to the table, summed by `keys` unless it already is."""
-    names = ", ".join(keys)
-    measured = ", ".join(_MEASURES)
-    parties = _ANY_PARTIES if summed else ", ".join(_PARTIES)
-    sums = ", ".join(f"sum({name})" for name in _MEASURES) if summed else measured
-    group = f"GROUP BY {moment}, {names}" if summed else ""
-    # In the order of the index, so that a row's place in it is found beside the last one's.
-    added = ", ".join(f"{name} = t.{name} + excluded.{name}" for name in _MEASURES)
-    return (
-        f"to_{table} AS (INSERT INTO {table} AS t ({time}, {names}, {', '.join(_PARTIES)}, {measured})"
-        f" SELECT {moment}, {names}, {parties}, {sums} FROM {source} WHERE {only} {group} ORDER BY 1, 2, 3"
-        f" ON CONFLICT ({time}, {names}) DO UPDATE SET {added})"
-    )
-
-
 _ERRORS = ", ".join(ErrorKey._fields)
 _ADD_ERRORS = (
     f"to_usage_errors_daily AS (INSERT INTO usage_errors_daily AS t"
-    f" (day, {_ERRORS}, {', '.join(_PARTIES)}, calls, last_at, examples)"
-    f" SELECT {_DAY}, {_ERRORS}, {_ANY_PARTIES}, sum(calls), max(last_at),"
+    f" (day, {_ERRORS}, {', '.join(PARTIES)}, calls, last_at, examples)"
+    f" SELECT {DAY}, {_ERRORS}, {ANY_PARTIES}, sum(calls), max(last_at),"
     f" (array_agg(example ORDER BY last_at DESC))[1:{_EXAMPLES_KEPT}]"
-    f" FROM taken WHERE status IS NOT NULL GROUP BY {_DAY}, {_ERRORS}"
+    f" FROM taken WHERE status IS NOT NULL GROUP BY {DAY}, {_ERRORS}"
     f" ON CONFLICT (day, {_ERRORS}) DO UPDATE SET calls = t.calls + excluded.calls,"
     " last_at = greatest(t.last_at, excluded.last_at),"
     f" examples = (excluded.examples || t.examples)[1:{_EXAMPLES_KEPT}])"
@@ -59,8 +35,8 @@ _LIVE = (
 )
 _ADD_SUBSCRIPTION_DAYS = (
     f"to_subscription_day AS (INSERT INTO subscription_day AS t"
-    f" (subscription_id, plan_version_id, day, api_id, {', '.join(_PARTIES)}, {', '.join(TOTALS)}, version)"
-    f" SELECT subscription_id, plan_version_id, {_DAY}, any_value(api_id), {_ANY_PARTIES},"
+    f" (subscription_id, plan_version_id, day, api_id, {', '.join(PARTIES)}, {', '.join(TOTALS)}, version)"
+    f" SELECT subscription_id, plan_version_id, {DAY}, any_value(api_id), {ANY_PARTIES},"
     f" {', '.join(f'sum({name})' for name in TOTALS)}, 1 FROM hours WHERE {_LIVE} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     f" ON CONFLICT (subscription_id, plan_version_id, day) DO UPDATE SET version = t.version + 1,"
     f" {', '.join(f'{name} = t.{name} + excluded.{name}' for name in TOTALS)}"
@@ -80,24 +56,24 @@ _NOTE_KEY_USES = (
     " ON CONFLICT (key_id) DO UPDATE SET last_used_at = excluded.last_used_at, version = t.version + 1"
     " WHERE t.last_used_at < excluded.last_used_at)"
 )
-_HOURS = ", ".join(("hour_start", *BucketKey._fields))
+# In the order of the index of open hours: a subscription's are found in it, and PostgreSQL sorts it faster than by the
+# hour, which nearly all have in common.
+_FIRST = "subscription_id"
+_REST = ("hour_start", *(name for name in BucketKey._fields if name != _FIRST))
+_HOURS = ", ".join((_FIRST, *_REST))
 _HOUR_SUMS = ", ".join(f"sum({name})::bigint AS {name}" for name in TOTALS)
 
 
 def _fold(pending: str, *more: str) -> TextClause:
-    """One statement: what is taken away is what is added, in one commit or not at all. Hours are summed once, and days,
-    subscriptions and keys from these.
-    """
+    """One statement: what is taken away is what is added, in one commit or not at all."""
     return text(
         f"WITH taken AS MATERIALIZED (DELETE FROM {pending}"
         f" WHERE ctid = ANY(ARRAY(SELECT ctid FROM {pending} LIMIT :most)) RETURNING *),"
-        f" hours AS MATERIALIZED (SELECT {_HOURS}, {_ANY_PARTIES}, max(last_at) AS last_at,"
+        f" hours AS MATERIALIZED (SELECT {_HOURS}, {ANY_PARTIES}, max(last_at) AS last_at,"
         f" {_HOUR_SUMS}, sum({HISTOGRAM}) AS {HISTOGRAM} FROM taken GROUP BY {_HOURS}), "
         + ", ".join((
-            _add("usage_records_hourly", "hour_start", BucketKey._fields, "hours", moment="hour_start", summed=False),
-            _add("usage_records_daily", "day", BucketKey._fields, "hours", moment=_DAY),
-            _add("usage_subscription_hourly", "hour_start", SubscriptionKey._fields, "hours", moment="hour_start"),
-            _add("usage_country_daily", "day", CountryKey._fields, "taken", moment=_DAY, only="country IS NOT NULL"),
+            added("usage_open_hours", _FIRST, _REST, "hours", moment=_FIRST, summed=False),
+            added("usage_country_daily", "day", CountryKey._fields, "taken", moment=DAY, only="country IS NOT NULL"),
             _ADD_ERRORS,
             *more,
         ))
@@ -107,8 +83,6 @@ def _fold(pending: str, *more: str) -> TextClause:
 
 # A worker of the version before adds days and notes keys itself, and writes the rest down in a table of its own.
 _FOLDS = (_fold("usage_delta"), _fold("usage_pending", _ADD_SUBSCRIPTION_DAYS, _NOTE_KEY_USES))
-# Thousands of sums with histograms in them, which would go to temporary files below this.
-_ROOM = text("SET LOCAL work_mem = '64MB'")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('metering fold'))")
 
 
@@ -130,7 +104,7 @@ async def claim(session: AsyncSession) -> bool:
 
 async def fold(session: AsyncSession, *, limit: int) -> int:
     """At most `limit` pending deltas are in the rollups, subscriptions' days and keys' last uses instead; how many."""
-    await session.execute(_ROOM)
+    await session.execute(ROOM)
     folded = 0
     for statement in _FOLDS:
         folded += int((await session.execute(statement, {"most": limit - folded})).scalar_one())

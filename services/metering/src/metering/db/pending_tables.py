@@ -1,4 +1,4 @@
-"""What batches add to rollups and subscriptions' days, until it is folded: written and emptied, never looked up."""
+"""What batches add until it is folded, which is never looked up, and the hours that are open."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
 )
 
@@ -26,7 +27,8 @@ _COUNTS = (
 
 
 def add_pending_tables(metadata: MetaData) -> None:
-    """`metadata` holds usage_pending and usage_delta."""
+    """`metadata` holds usage_pending, usage_delta and usage_open_hours."""
+    _add_open_hours(metadata)
     # A count is a batch's at most, and PostgreSQL sums an integer without a numeric in between.
     Table(
         "usage_pending", metadata,
@@ -48,6 +50,25 @@ def add_pending_tables(metadata: MetaData) -> None:
         Column("example", Text),
         *(Column(name, BigInteger, nullable=False) for name in (*_COUNTS, *_AMOUNTS)),
         Column("latency_histogram", Numeric, nullable=False),
+    )  # fmt: skip
+
+
+def _add_open_hours(metadata: MetaData) -> None:
+    # It inherits from usage_records_hourly. Few rows, so few indexes: each is paid for by folds.
+    Table(
+        "usage_open_hours", metadata,
+        Column("hour_start", _INSTANT, nullable=False),
+        *(Column(name, Uuid, nullable=name != "api_id") for name in _IDS),
+        Column("is_test", Boolean, nullable=False),
+        Column("consumer_org", Uuid, index=True),
+        Column("provider_org", Uuid, nullable=False, index=True),
+        *(Column(name, BigInteger, nullable=False) for name in (*_COUNTS, *_AMOUNTS)),
+        Column("latency_histogram", Numeric, nullable=False, server_default="0"),
+        UniqueConstraint(
+            "subscription_id", "hour_start", "api_id", "plan_version_id", "key_id", "endpoint_id", "version_id",
+            "is_test",
+            name="uq_usage_open_hours_bucket", postgresql_nulls_not_distinct=True,
+        ),
     )  # fmt: skip
 
 

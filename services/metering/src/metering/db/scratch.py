@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import Uuid, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from metering.db import open_hours
 from metering.db.tables import api_requests_log
 from metering.db.totals import HISTOGRAM
 from metering.domain.attribution import PARTY_COLUMNS, parties
@@ -24,6 +25,7 @@ from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, Subs
 
 _MOST_NAMED = 1_000
 _READ_AT_ONCE = 20_000
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ _TABLES = (
     ),
 )  # fmt: skip
 _MADE = (
-    "usage_delta", "usage_pending", "key_use", "month_adjustment", *(table.name for table in _TABLES)
+    "usage_delta", "usage_pending", "usage_open_hours", "key_use", "month_adjustment",
+    *(table.name for table in _TABLES),
 )  # fmt: skip
 _COLUMNS = ", ".join(
     f"{name}::text" if isinstance(api_requests_log.c[name].type, Uuid) else name
@@ -121,6 +124,12 @@ async def read_calls(session: AsyncSession, *, first: date, last: date) -> Async
     rows = await session.stream(_READ, bounds, execution_options={"yield_per": _READ_AT_ONCE})
     async for part in rows.partitions():
         yield [Call(row[0], row[9], parties(tuple(row[1:9])), *row[10:]) for row in part]
+
+
+async def settle(session: AsyncSession) -> None:
+    """No hour is open any more."""
+    while await open_hours.settle(session, before=_NEVER, limit=_READ_AT_ONCE):
+        pass
 
 
 async def prove(session: AsyncSession, *, first: date, last: date) -> list[TableProof]:

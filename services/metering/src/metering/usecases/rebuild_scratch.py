@@ -39,4 +39,5 @@ async def rebuild_scratch(
             await deltas.fold(session, limit=len(added))
             await quotas.add(session, by_counter(by_subscription_day(added)))
             done(len(calls))
+        await scratch.settle(session)
         return await scratch.prove(session, first=first, last=last)
