@@ -168,6 +168,12 @@ def test_rates_need_enough_calls_and_are_shown_rounded_down() -> None:
     for kind, latency in ((AlertKind.LATENCY_P95, 12), (AlertKind.LATENCY_P99, 30)):
         assert measured(a_rule(kind=kind), totals, start=NOON, as_of=None).value == latency
     assert measured(a_rule(min_calls=31), totals, start=NOON, as_of=None).value is None
+    totals.totals.rejected_rate_limited = 27  # the fastest, three milliseconds each
+    assert measured(a_rule(min_calls=30), totals, start=NOON, as_of=None).value == Decimal("6.666")
+    assert measured(slow, totals, start=NOON, as_of=None).value is None  # too few that were let through
+    some = replace(slow, min_calls=3)
+    assert measured(some, totals, start=NOON, as_of=None).value == Decimal("6.333")
+    assert measured(replace(some, kind=AlertKind.LATENCY_P95), totals, start=NOON, as_of=None).value == 30
     assert quota_share(9, 8, start=NOON).value == Decimal("112.5")
     assert quota_share(9, None, start=NOON).value is None
 

@@ -13,6 +13,7 @@ from metering.domain.latency import (
     from_digits,
     from_numeric,
     merge,
+    of_the_fastest,
     percentiles,
     to_digits,
 )
@@ -30,6 +31,10 @@ def histogram_of(*values: int) -> Histogram:
 def percentile(histogram: Histogram, percent: int) -> int | None:
     [found] = percentiles(counts_of(histogram), percent)
     return found
+
+
+def exactly(values: list[int], percent: int) -> int:
+    return sorted(values)[-(-len(values) * percent // 100) - 1]
 
 
 def counts_of(histogram: Histogram) -> list[int]:
@@ -91,7 +96,33 @@ def test_counts_are_read_as_they_were_stored(histogram: Histogram) -> None:
 
 @given(st.lists(st.integers(0, 3_600_000), min_size=1, max_size=60), st.integers(1, 100))
 def test_a_percentile_is_near_the_exact_one(values: list[int], percent: int) -> None:
-    exact = sorted(values)[-(-len(values) * percent // 100) - 1]
+    exact = exactly(values, percent)
     found = percentile(histogram_of(*values), percent)
     assert found is not None
     assert abs(found - exact) <= exact * 0.05
+
+
+@given(
+    st.lists(st.integers(0, 3_600_000), min_size=1, max_size=40),
+    st.lists(st.integers(0, 3_600_000), max_size=40),
+    st.integers(1, 100),
+)
+def test_refused_calls_never_make_the_others_look_faster(
+    let_through: list[int], refused: list[int], percent: int
+) -> None:
+    counts = counts_of(histogram_of(*let_through, *refused))
+    [found] = percentiles(counts, percent, refused=len(refused))
+    exact = exactly(let_through, percent)
+    assert found is not None
+    assert found >= exact * 0.95
+    if max(refused, default=0) <= min(let_through):  # the gateway alone is faster than with an API behind it
+        assert found <= exact * 1.05
+
+
+def test_where_all_calls_were_refused_there_is_no_latency() -> None:
+    assert percentiles(counts_of({2: 7}), 50, 99, refused=7) == [None, None]
+
+
+def test_the_fastest_calls_time_is_summed() -> None:
+    counts = counts_of({2: 3, 10: 4, 39: 1})
+    assert [of_the_fastest(counts, n) for n in (0, 2, 3, 5, 8, 9)] == [0, 4, 6, 26, 85, 85]

@@ -74,7 +74,10 @@ def replay(
 ) -> None:
     """Take in a log file through the ingest path. Safe to repeat: a call is counted once, by its request id.
 
-    Ctrl-C ends it, and says what was taken in; begun again it reads the file from its start, which changes nothing.
+    Ctrl-C ends it, and says what was taken in. Its place is not kept, on purpose: begun again it reads the file from
+    its start, which changes nothing but takes its time. A log that is followed for good is the worker's
+    (METERING_FILE_LOG_PATH), which keeps its place; answers to cut-offs wait for whoever keeps one, and would wait for
+    a replay that somebody has ended.
     """
     size = file.stat().st_size if file != _STDIN else None
     asyncio.run(_replay(Settings(), file, size=size, follow=follow))

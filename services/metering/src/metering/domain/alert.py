@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID
 
 from metering.domain.errors import AlertRuleInvalid
-from metering.domain.latency import percentiles
 from metering.domain.lateness import month_of, next_month, start_of
 from metering.domain.rollup import Usage
 from metering.domain.windows import floor_day, floor_hour
@@ -268,16 +267,18 @@ def spent(amount: int, currency: str, *, start: datetime) -> Reading:
 
 
 def measured(rule: AlertRule, usage: Usage, *, start: datetime, as_of: datetime | None) -> Reading:
-    """The error rate or latency of a period; no value before `min_calls` calls."""
+    """The error rate or latency of a period; no value before `min_calls` calls, for latencies of those not refused."""
     complete = as_of is not None and as_of >= period_end(rule.period, start)
     unit, totals, value = unit_of(rule.kind), usage.totals, None
-    if totals.calls >= rule.min_calls:
+    if rule.kind is AlertKind.ERROR_RATE:
+        if totals.calls >= rule.min_calls:
+            value = _ratio(100 * totals.errors_5xx, totals.calls)
+    elif usage.reached >= rule.min_calls:
         if rule.kind in _PERCENT:
-            [latency] = percentiles(usage.latencies, _PERCENT[rule.kind])
+            [latency] = usage.latency_percentiles(_PERCENT[rule.kind])
             value = Decimal(latency or 0)
         else:
-            part = 100 * totals.errors_5xx if rule.kind is AlertKind.ERROR_RATE else totals.latency_ms
-            value = _ratio(part, totals.calls)
+            value = _ratio(usage.latency_total_ms, usage.reached)
     return Reading(start, value, unit, complete)
 
 

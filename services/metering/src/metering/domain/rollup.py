@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import date
 from typing import NamedTuple
 
-from metering.domain.latency import Counts
+from metering.domain.latency import Counts, of_the_fastest, percentiles
 
 _REFUSALS = {401: "rejected_unauthorized", 403: "rejected_forbidden", 429: "rejected_rate_limited"}
 
@@ -52,6 +52,11 @@ class Totals:
         self.bytes_out += other.bytes_out
         self.latency_ms += other.latency_ms
 
+    @property
+    def rejected(self) -> int:
+        """Calls that the gateway refused."""
+        return self.rejected_rate_limited + self.rejected_forbidden + self.rejected_unauthorized
+
     def by_class(self) -> dict[str, int]:
         """The calls by how they were answered; they add up to all calls."""
         failed = {
@@ -95,7 +100,21 @@ class Usage:
     """What is answered about a set of calls: their totals, and how long they took."""
 
     totals: Totals = field(default_factory=Totals)
-    latencies: Counts = ()
+    latencies: Counts = ()  # of all calls, those included that the gateway refused
+
+    @property
+    def reached(self) -> int:
+        """Calls that the gateway did not refuse (401, 403, 429): the latencies that are answered are theirs."""
+        return self.totals.calls - self.totals.rejected
+
+    def latency_percentiles(self, *percents: int) -> list[int | None]:
+        """Of the calls that were not refused, in ms, within 5 %; None where there are none."""
+        return percentiles(self.latencies, *percents, refused=self.totals.rejected)
+
+    @property
+    def latency_total_ms(self) -> int:
+        """What the calls took together that were not refused."""
+        return max(self.totals.latency_ms - of_the_fastest(self.latencies, self.totals.rejected), 0)
 
 
 class SubscriptionDayKey(NamedTuple):

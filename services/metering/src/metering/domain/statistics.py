@@ -35,7 +35,7 @@ def figures_of(*, calls: int, refused: int, failed: int, subscribers: int, laten
     reached = max(calls - refused, 0)
     if not reached:
         return Figures()
-    p50, p95 = percentiles(latencies, 50, 95)
+    p50, p95 = percentiles(latencies, 50, 95, refused=refused)
     up = Decimal(100 * max(reached - failed, 0)) / reached
     return Figures(
         calls=reached,
