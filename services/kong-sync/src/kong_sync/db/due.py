@@ -18,11 +18,18 @@ from kong_sync.domain.entities import Concern, Owner
 _NOTE = text("""
     INSERT INTO due_owner (concern, id, due_at)
     SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[]), CAST(:times AS timestamptz[]))""")
+# Whoever has several notes is served once for all of them.
 _TAKE = text("""
-    SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
-    FROM due_owner
-    WHERE due_at IS NULL OR due_at <= :now
-    ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
+    WITH ready AS MATERIALIZED (
+        SELECT * FROM due_owner
+        WHERE (due_at IS NULL OR due_at <= :now) AND (concern, id) NOT IN (
+            SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[])))),
+    first AS (
+        SELECT concern, id, concern NOT IN ('probe', 'platform') AS later, min(seq) AS seq FROM ready
+        GROUP BY concern, id ORDER BY later, seq LIMIT :limit)
+    SELECT ready.seq, concern, id,
+        extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
+    FROM first JOIN ready USING (concern, id) ORDER BY later, ready.seq""")
 # A note only says that there is something to look at: the rows decide, as domain/standing.py has it.
 _NOTE_STOP = text("INSERT INTO due_owner (concern, id, stops) VALUES ('subscription', :id, true)")
 _TO_STOP = text("""
@@ -77,12 +84,14 @@ async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime |
         await session.execute(_NOTE, {**_columns(times), "times": list(times.values())})
 
 
-async def take(session: AsyncSession, *, now: datetime, limit: int) -> list[Note]:
-    """The first `limit` notes that are due at `now`.
+async def take(
+    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[Owner] = ()
+) -> list[Note]:
+    """All notes of the first `limit` owners who are due at `now`. None of `besides`.
 
     Those of the platform's own come first: everybody else's entities hang on them, or are seen through them.
     """
-    rows = await session.execute(_TAKE, {"now": now, "limit": limit})
+    rows = await session.execute(_TAKE, {"now": now, "limit": limit, **_columns(besides)})
     return [Note(row.seq, Owner(Concern(row.concern), row.id), row.waited) for row in rows]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -29,8 +29,8 @@ class StopLane:
 
     What we remember of Kong, and the notes, are for one at a time: whoever reads or changes them has the `turn`, and a
     stop has it from its first look to Kong's last yes. Between those of the page, it waits for one short transaction.
-    `fence` holds the page back from whoever was stopped; all of them are put among `touched`. Whom Kong `refused` to
-    stop is left to the page that serves them next.
+    `fence` holds the page back from whoever was stopped until they are planned again; all of them are put among
+    `touched`. Whom Kong `refused` to stop is left to the page that serves them next.
     """
 
     db: Database
@@ -43,6 +43,12 @@ class StopLane:
     stopped: set[Owner] = field(default_factory=set)
     refused: set[Owner] = field(default_factory=set)
     written: list[Change] = field(default_factory=list)
+
+    def planned(self, owners: Set[Owner]) -> None:
+        """A page knows what was left of `owners`, and will write for them; for the holder of the turn."""
+        self.touched.update(owners)
+        self.stopped.difference_update(owners)
+        self.fence.overtaken.difference_update(owners)
 
     async def stop(self, noted: Mapping[Owner, float]) -> None:
         """Nobody in `noted` can call, but for whom Kong refused; it says by whom the stop was noted when."""
