@@ -158,8 +158,8 @@ def _stop_tags(stop: Stop | None) -> tuple[str, ...]:
 def _limiting(edge: Edge, limits: Limits) -> dict[str, Any] | None:
     """The settings of a consumer's own rate-limiting plugin; None where it needs none.
 
-    Where its API's services limit whoever has none of their own, one without limits has one that nobody reaches, and that
-    is not shown: counted on each node, it costs no call to Redis.
+    Where its API's services limit whoever has none of their own, one without limits has one that nobody reaches, and
+    that is not shown: counted on each node, it costs no call to Redis.
     """
     windows = kong_windows(limits)
     if windows:
