@@ -70,13 +70,14 @@ async def measure(
         progress.remove_task(task)
         changes = await bench.changes(given.changes)
         beside = spread(await bench.stops_beside_changes(given.stops))
+        revoked = spread(await bench.stops_beside_changes(given.stops, of_key=True))
         sweeping = spread(await bench.stops_beside_sweeps(given.stops))
     found: dict[str, Any] = {
         "first_s": round(first, 3), "sweep_s": round(median(sweeps), 3),
         "change_s": max(kind["live_s"]["p50"] for kind in changes.values()),
         "change_calls": max(kind["calls"] for kind in changes.values()),
         "applied_s": max((kind["applied_s"] for kind in changes.values()), key=lambda applied: applied["p99"]),
-        "stop_s": {"alone": changes["stop"]["applied_s"], "beside": beside, "sweep": sweeping},
+        "stop_s": {"alone": changes["stop"]["applied_s"], "beside": beside, "revoked": revoked, "sweep": sweeping},
         "first_calls": first_calls, "sweep_calls": sweep_calls, "changes": changes,
         "memory_mib": round(peak.mib),
     }  # fmt: skip

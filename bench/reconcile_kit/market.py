@@ -58,7 +58,7 @@ class Watched(KongAdmin):
         self.written[entity.owner] = time.perf_counter()
         self.heard()
         waiting = self.ended.pop(entity.owner, None)
-        if waiting is not None and entity.kind is Kind.ACL:
+        if waiting is not None and entity.kind in {Kind.ACL, Kind.CREDENTIAL}:
             waiting.set_result(self.written[entity.owner])
 
 
@@ -102,6 +102,7 @@ class Bench:
     progress: Progress
     apis: list[Api] = field(default_factory=list)
     subscriptions: list[Subscription] = field(default_factory=list)
+    sold: list[Key] = field(default_factory=list)  # each subscription's first
     keys: int = 0
     wake: asyncio.Event = field(default_factory=asyncio.Event)  # as the reader of events sets it
 
@@ -116,6 +117,7 @@ class Bench:
         rows = list(market(namespace, many))
         self.apis = [row for row in rows if isinstance(row, Api)]
         self.subscriptions = [row for row in rows if isinstance(row, Subscription)]
+        self.sold = [row for row in rows if isinstance(row, Key)]
         task = self.progress.add_task("Rows", total=len(rows))
         for start in range(0, len(rows), PAGE):
             await self.tell(rows[start : start + PAGE])
@@ -184,15 +186,15 @@ class Bench:
         self.progress.remove_task(task)
         return found
 
-    async def stops_beside_changes(self, times: int) -> list[float]:
-        """Seconds from before the commit of a stop to the end of access, while other changes are being written."""
+    async def stops_beside_changes(self, times: int, *, of_key: bool = False) -> list[float]:
+        """Seconds from before the commit of a stop (or a key's end) to the end of access, while others are written."""
         busy = range(min(BUSY, len(self.subscriptions) // 2))
 
         async def change() -> Pass:
             await self.tell(self.kinds()["limits"](n) for n in busy)
             return asyncio.create_task(self.reconcile(sweep=False))
 
-        return await self._stops(times, "Stops among other changes", change)
+        return await self._stops(times, "Stops among other changes", change, of_key=of_key)
 
     async def stops_beside_sweeps(self, times: int) -> list[float]:
         """The same while all of the gateway is being looked through."""
@@ -202,7 +204,9 @@ class Bench:
 
         return await self._stops(times, "Stops beside a sweep", sweep)
 
-    async def _stops(self, times: int, name: str, begin: Callable[[], Awaitable[Pass]]) -> list[float]:
+    async def _stops(
+        self, times: int, name: str, begin: Callable[[], Awaitable[Pass]], *, of_key: bool = False
+    ) -> list[float]:
         took: list[float] = []
         task = self.progress.add_task(name, total=times)
         running: Pass | None = None
@@ -218,7 +222,8 @@ class Bench:
             ended = asyncio.get_running_loop().create_future()
             self.admin.ended[Owner(Concern.SUBSCRIPTION, self.subscriptions[number].id)] = ended
             began = time.perf_counter()
-            await self.tell([self._newer(number, status="paused")])
+            paused = self._newer(number, status="paused")
+            await self.tell([replace(self.sold[number], version=2, status="revoked") if of_key else paused])
             self.wake.set()
             await asyncio.wait({ended, running}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():  # noted as the pass ended: the worker would start the next at once

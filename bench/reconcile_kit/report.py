@@ -46,6 +46,7 @@ def show(found: dict[str, Any]) -> None:
             )
         line(f"{kind}: calls", lambda size, kind=kind: str(size["changes"][kind]["calls"]))  # type: ignore[misc]
     line("stop among other changes, p50 / p99", lambda size: milliseconds(size["stop_s"]["beside"]))
+    line("revoked key among them, p50 / p99", lambda size: milliseconds(size["stop_s"]["revoked"]))
     line("stop beside a sweep, p50 / p99", lambda size: milliseconds(size["stop_s"]["sweep"]))
     line(
         "memory",

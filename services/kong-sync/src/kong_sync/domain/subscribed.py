@@ -25,7 +25,7 @@ def admit_subscription(
     """All entities of `subscription`. A stop takes the acl group and tags the consumer with the reason."""
     owner = Owner(Concern.SUBSCRIPTION, subscription.id)
     remembered = [key for key in keys if is_remembered(key, now=now)]
-    working = [key for key in remembered if key.status not in DEAD_KEY_STATES]
+    working = [key for key in remembered if not key.is_dead]
     if is_known(subscription, now=now):
         stop = stop_of(subscription, quotas, now=now)
         for part, holder in _holders(edge, subscription, working, now=now).items():
@@ -33,7 +33,7 @@ def admit_subscription(
         for key in working:
             yield _credential(edge, key, owner, consumer_id=edge.id_of(_holder_part(subscription, key)))
     for key in remembered:
-        if key.status in DEAD_KEY_STATES:
+        if key.is_dead:
             yield _credential(edge, key, owner, consumer_id=edge.id_of(f"consumer-status.{key.status}"))
 
 

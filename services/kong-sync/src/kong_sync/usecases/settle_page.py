@@ -58,7 +58,6 @@ async def settle_page(db: Database, clock: Clock, lane: StopLane, written: Writt
                 session, [change for owner in owners for change in made.get(owner, ())]
             )
             await _settle(session, portion, owners, written, now=clock.now())
-            lane.refused -= owners
 
 
 async def _settle(
