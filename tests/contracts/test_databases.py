@@ -24,6 +24,7 @@ OPEN_TO_ALL = {
 
 # Rows that not even a worker may change or remove: evidence, and money as it was posted.
 KEPT_FROM_THE_WORKER = {
+    "kong_sync": {("blocked_audit", "UPDATE"), ("blocked_audit", "DELETE")},
     "accounts": {("audit_entry", "UPDATE"), ("audit_entry", "DELETE")},
     "metering": {(table, right) for table in ("alert_audit", "usage_root") for right in ("UPDATE", "DELETE")},
     "billing": {

@@ -44,6 +44,7 @@ def gateway_of(corner: Corner, sink: Listener) -> Gateway:
     """Kong as kong-sync meets it, with the corner's name as the marketplace's namespace."""
     edge = Edge(
         namespace=corner.name, ingest_url=sink.url, derive=derived_id, log_batch_seconds=0.1,
+        default_calls_per_second=2,
         lua=read_lua(LUA, problem_base="/problems/", portal_url=""),
     )  # fmt: skip
     return Gateway(
@@ -68,9 +69,10 @@ class Market:
         self.dead = self._api("dead", f"http://{corner.target.reaches}:1")
         self.subscriptions = {
             word: self._subscription(word)
-            for word in ("alice", "bob", "limited", "late", "paused", "revoked", "expired")
+            for word in ("alice", "bob", "limited", "bare", "late", "paused", "revoked", "expired")
         }
         self.subscriptions["limited"] = self._subscription("limited", limits=Limits(day=3))
+        self.subscriptions["unlimited"] = self._subscription("unlimited", limits=Limits())
         self.subscriptions["paused"] = self._subscription("paused", status="paused")
         counted = replace(self._phase, units_header="x-rows")
         self.subscriptions["counted"] = replace(self._subscription("counted"), phases=(counted,))
@@ -103,7 +105,7 @@ class Market:
     def _subscription(
         self, word: str, *, api: Api | None = None, limits: Limits | None = None, **fields: Any
     ) -> Subscription:
-        phase = replace(self._phase, limits=limits) if limits else self._phase
+        phase = self._phase if limits is None else replace(self._phase, limits=limits)
         return a_subscription(
             id=self.corner.id(word), api_id=(api or self.pay).id, phases=(phase,),
             provider_id=self.corner.id("acme"), organisation_id=self.corner.id("buyer"), **fields,

@@ -184,6 +184,20 @@ async def test_a_limit_is_the_consumers_own(market: Market) -> None:
     assert (await market.get("/pay/v1/limited", market.key("alice"))).status_code == 200
 
 
+async def test_the_services_limit_holds_whoever_has_none_of_their_own_and_nobody_else(market: Market) -> None:
+    bare = f"consumer.{market.subscriptions['bare'].id}.rate-limiting"
+    await market.gateway.admin.delete(market.entity(Kind.PLUGIN, bare))
+    held = await until(
+        lambda: market.get("/pay/v1/net", market.key("bare")), lambda answer: answer.status_code == 429
+    )
+    assert (held.json()["code"], held.headers["X-RateLimit-Limit"]) == ("RATE_LIMIT_EXCEEDED", "2")
+    for word, shown in (("alice", "1000"), ("unlimited", None)):
+        answers = [await market.get("/pay/v1/net", market.key(word)) for _ in range(7)]
+        assert [answer.status_code for answer in answers] == [200] * 7
+        assert {answer.headers.get("X-RateLimit-Limit") for answer in answers} == {shown}
+        assert any("ratelimit" in name for name in answers[0].headers) is (shown is not None)
+
+
 async def test_a_provider_that_is_down_is_a_problem_detail(market: Market) -> None:
     answer = await market.get("/dead/v1/things", market.key("unlucky"))
     assert (answer.status_code, answer.json()["code"]) == (502, "PROXY_ERROR")

@@ -95,6 +95,14 @@ class Upstream:
             writer.close()
 
 
+def as_sent(request: httpx.Request) -> httpx.Request:
+    """`request` with the URL that its target says."""
+    target = request.extensions.get("target")
+    if target is not None:
+        request.url = request.url.copy_with(raw_path=target)
+    return request
+
+
 class Died(BaseException):
     """The process that made a call is gone."""
 
@@ -114,11 +122,13 @@ class Faulty(httpx.AsyncBaseTransport):
         self._inner = Http1()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        as_sent(request)
         if request.method == "GET":
             self.reads += 1
             return await self._inner.handle_async_request(request)
         verdict = self.fault(len(self.writes), request)
-        body = json.loads(request.content) if request.content else None
+        content = await request.aread()
+        body = json.loads(content) if content else None
         self.writes.append((request.method, request.url.path, body))
         if verdict == "die before":
             raise Died

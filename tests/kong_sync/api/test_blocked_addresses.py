@@ -60,3 +60,20 @@ async def test_what_is_no_network_or_too_wide_is_refused(
     answer = await client.post(PATH, json={"address": address}, headers=admin)
     assert answer.status_code == 422, answer.text
     assert (await client.get(PATH, headers=admin)).json()["items"] == []
+
+
+async def test_who_blocked_and_who_let_in_again_is_on_record(client: AsyncClient, tokens: TokenMaker) -> None:
+    admins = [new_id(), new_id()]
+    first, second = (
+        tokens.headers(organisation_id=new_id(), platform_admin=True, user_id=user) for user in admins
+    )
+    await client.post(PATH, json={"address": "192.0.2.7", "reason": "It scans us."}, headers=first)
+    await client.post(PATH, json={"address": "192.0.2.7"}, headers=second)  # refused, and not on record
+    await client.delete(PATH, params={"address": "192.0.2.7/32"}, headers=second)
+    page = (await client.get(f"{PATH}/audit", params={"limit": 1}, headers=first)).json()
+    rest = (await client.get(f"{PATH}/audit", params={"cursor": page["next_cursor"]}, headers=first)).json()
+    entries = [*page["items"], *rest["items"]]
+    assert [(one["action"], one["address"], one["reason"]) for one in entries] == [
+        ("unblock", "192.0.2.7", None), ("block", "192.0.2.7", "It scans us."),
+    ]  # fmt: skip
+    assert [one["actor_user_id"] for one in entries] == [str(user) for user in reversed(admins)]

@@ -90,6 +90,12 @@ async def test_a_request_is_sent_whole_on_a_connection_that_is_kept(
     assert server.heads[0].startswith("PUT /consumers/1?size=2 HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
+async def test_a_target_of_its_own_stands_for_the_path(transport: Http1, server: Server, url: str) -> None:
+    extensions = {"timeout": TIMES, "target": b"/admin/services?size=1"}
+    await transport.handle_async_request(httpx.Request("GET", url, extensions=extensions))
+    assert server.heads[0].startswith("GET /admin/services?size=1 HTTP/1.1\r\n")
+
+
 async def test_no_more_connections_than_allowed(transport: Http1, server: Server, url: str) -> None:
     await asyncio.gather(*(ask(transport, url) for _ in range(10)))
     assert (server.connections, len(server.heads)) == (2, 10)

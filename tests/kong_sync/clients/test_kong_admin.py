@@ -11,14 +11,18 @@ import pytest
 from kong_sync.clients.errors import KongRejected, KongUnavailable
 from kong_sync.clients.kong_admin import KongAdmin
 from kong_sync.domain.entities import Kind
-from tests.kong_sync.double import Double
+from tests.kong_sync.double import Double, as_sent
 from tests.kong_sync.factories import an_edge, an_id, of_kind, wanted
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
 
 def admin(answer: Answer, *, attempts: int = 3) -> KongAdmin:
-    return KongAdmin("http://kong", attempts=attempts, transport=httpx.MockTransport(answer))
+    return KongAdmin(
+        "http://kong",
+        attempts=attempts,
+        transport=httpx.MockTransport(lambda request: answer(as_sent(request))),
+    )
 
 
 async def test_a_list_is_read_page_by_page() -> None:
@@ -139,7 +143,8 @@ async def test_the_admin_api_may_lie_below_a_path_and_behind_a_password() -> Non
         asked.append(request)
         return httpx.Response(200, json={})
 
-    client = KongAdmin("https://us:p%40ss@kong:8444/admin/", transport=httpx.MockTransport(answer))
+    transport = httpx.MockTransport(lambda request: answer(as_sent(request)))
+    client = KongAdmin("https://us:p%40ss@kong:8444/admin/", transport=transport)
     await client.node()
     await client.find(Kind.SERVICE, "1")
     assert [str(request.url) for request in asked] == [

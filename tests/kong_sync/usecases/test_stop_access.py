@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import hashlib
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -13,108 +14,14 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.db import Database, Scope
-from kong_sync.clients.kong_admin import KongAdmin
-from kong_sync.domain.edge import Edge
 from kong_sync.domain.entities import Concern, Owner
-from kong_sync.domain.limits import Limits
-from kong_sync.domain.records import Tables
 from kong_sync.domain.report import Outcome
-from kong_sync.usecases.serve_due import DueServer, serve_due
-from tests.kong_sync.double import Faulty
-from tests.kong_sync.factories import NOW, a_phase, only
+from kong_sync.usecases.serve_due import DueServer
+from tests.gateway.keys import a_key as a_key_text
+from tests.kong_sync.factories import NOW, an_id, only
+from tests.kong_sync.gates import Gate, changed, page, put_of, stays, until
 from tests.kong_sync.market import tell
 from tests.kong_sync.stage import Stage, neighbours
-
-
-@dataclass
-class Gate:
-    """Holds back writes to the Admin API. `held` is set when the first is waiting."""
-
-    holds: Callable[[httpx.Request], bool]
-    held: asyncio.Event = field(default_factory=asyncio.Event)
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class Gated(Faulty):
-    """A transport with a gate in it; `done` are the writes that Kong said yes to, in order."""
-
-    def __init__(self, gate: Gate) -> None:
-        super().__init__()
-        self.gate = gate
-        self.done: list[tuple[str, str]] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self.gate.holds(request):
-            self.gate.held.set()
-            await self.gate.open.wait()
-        response = await super().handle_async_request(request)
-        if request.method != "GET":
-            self.done.append((request.method, request.url.path))
-        return response
-
-
-@dataclass
-class Page:
-    """A page that is being written."""
-
-    server: DueServer
-    transport: Gated
-    edge: Edge
-
-    @property
-    def done(self) -> list[tuple[str, str]]:
-        """Method and id of each write that Kong said yes to."""
-        return [(method, path.rpartition("/")[2]) for method, path in self.transport.done]
-
-    def wrote(self, method: str, part: str) -> int:
-        return self.done.count((method, self.edge.id_of(part)))
-
-
-@asynccontextmanager
-async def page(stage: Stage, gate: Gate) -> AsyncIterator[Page]:
-    """While the block runs a page is held back at `gate`; afterwards nobody is due any more."""
-    transport = Gated(gate)
-    gateway = replace(stage.gateway, admin=KongAdmin(stage.double.admin_url, attempts=1, transport=transport))
-    server = DueServer(stage.db, gateway, stage.clock, lambda: None, asyncio.Event())
-
-    async def serve() -> None:
-        async with server.stopping():
-            await serve_due(server)
-
-    serving = asyncio.create_task(serve())
-    try:
-        async with asyncio.timeout(60):
-            await gate.held.wait()
-            yield Page(server, transport, stage.gateway.edge)
-    finally:
-        gate.open.set()
-        await asyncio.wait({serving})
-        await gateway.admin.close()
-        serving.result()
-    assert server.served.unavailable is None
-
-
-def changed(stage: Stage, version: int, status: str) -> Tables:
-    """The subscription of that version, with other limits than before."""
-    phase = a_phase(limits=Limits(minute=version))
-    return only(subscriptions=[replace(stage.subscription, version=version, status=status, phases=(phase,))])
-
-
-def put_of(stage: Stage, part: str) -> Callable[[httpx.Request], bool]:
-    """Whether a request writes that part of the subscription."""
-    id_ = stage.gateway.edge.id_of(part)
-    return lambda request: request.method == "PUT" and request.url.path.endswith(id_)
-
-
-async def until(met: Callable[[], bool]) -> None:
-    while not met():
-        await asyncio.sleep(0.005)
-
-
-async def stays(stage: Stage, status: int) -> None:
-    """So the gateway answers, and all of it is as wished."""
-    assert (await stage.call()).status_code == status
-    assert await stage.plan() == []
 
 
 async def test_before_the_page_comes_to_its_owner(stage: Stage) -> None:
@@ -177,6 +84,60 @@ async def test_after_the_page_gave_access_and_before_it_is_through(
     await stays(stage, answered)
 
 
+async def test_a_revoked_key_is_refused_beside_the_page_and_the_others_go_on(stage: Stage) -> None:
+    await stage.set_up()
+    text = a_key_text(f"other {stage.slug}".replace("-", "").replace(" ", "").rjust(43, "1"))
+    other = replace(
+        stage.credential, id=an_id(f"other {stage.slug}"), sha256=hashlib.sha256(text.encode()).hexdigest()
+    )
+    await tell(stage.db, only(keys=[other]))
+    await stage.serve()
+    others = neighbours(stage, 1)
+    (busy,) = others.subscriptions
+    await tell(stage.db, others)
+    async with page(stage, Gate(put_of(stage, f"consumer.{busy}"))) as serving:
+        await tell(stage.db, only(keys=[replace(stage.credential, version=2, status="revoked")]))
+        await until(lambda: ("PUT", stage.credential.id) in serving.done)
+        answer = await stage.call()
+        assert (answer.status_code, answer.json()["code"]) == (401, "REVOKED_API_KEY")
+        assert (await stage.call(key=text)).status_code == 200
+        assert serving.wrote("PUT", f"consumer.{busy}") == 0
+    assert await stage.plan() == []
+
+
+async def test_a_scope_is_taken_from_a_key_beside_the_page(stage: Stage) -> None:
+    key = replace(stage.credential, scopes=("read", "write"))
+    await tell(stage.db, stage.tables)
+    await tell(stage.db, only(keys=[replace(key, version=2)]))
+    await stage.reconcile()
+    others = neighbours(stage, 1)
+    (busy,) = others.subscriptions
+    await tell(stage.db, others)
+    async with page(stage, Gate(put_of(stage, f"consumer.{busy}"))) as serving:
+        await tell(stage.db, only(keys=[replace(key, version=3, scopes=("read",))]))
+        await until(lambda: serving.wrote("DELETE", f"consumer-share.{key.id}.acl.write") == 1)
+        assert serving.wrote("PUT", f"consumer.{busy}") == 0
+    assert serving.wrote("DELETE", f"consumer-share.{key.id}.acl.read") == 0
+    assert await stage.plan() == []
+
+
+async def test_a_note_that_stops_nobody_does_not_hold_the_page_up(stage: Stage) -> None:
+    await stage.set_up()
+    others = neighbours(stage, 1)
+    (busy,) = others.subscriptions
+    await tell(stage.db, others)
+    async with page(stage, Gate(put_of(stage, f"consumer.{busy}"))) as serving:
+        await tell(stage.db, changed(stage, 2, "paused"))
+        await tell(stage.db, changed(stage, 3, "active"))
+        await until(lambda: serving.server.lane.seen != set())
+        assert of(stage) not in serving.server.lane.fence.overtaken
+    await stays(stage, 200)
+
+
+def of(stage: Stage) -> Owner:
+    return Owner(Concern.SUBSCRIPTION, stage.subscription.id)
+
+
 async def test_while_kong_does_not_answer_it_is_tried_again_and_not_left_to_the_next_page(
     stage: Stage,
 ) -> None:
@@ -210,7 +171,7 @@ async def test_one_that_is_refused_is_tried_by_the_page_and_not_over_and_over(st
     async with page(stage, Gate(put_of(stage, f"consumer.{other}"))) as serving:
         serving.transport.fault = lambda _, request: 409 if request.url.path.endswith(acl) else None
         await tell(stage.db, changed(stage, 2, "paused"))
-        await until(lambda: serving.server.lane.refused != set())
+        await until(lambda: serving.server.lane.seen != set())
     tried = [path for _, path, _ in serving.transport.writes if path.endswith(acl)]
     assert len(tried) == 2  # beside the page, and in the next one
     assert list(serving.server.served.failures) == [Owner(Concern.SUBSCRIPTION, stage.subscription.id)]

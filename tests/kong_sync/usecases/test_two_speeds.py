@@ -15,13 +15,11 @@ from sqlalchemy import text
 
 from common.db import Database
 from kong_sync.clients.kong_proxy import KongProxy, Sighting
-from kong_sync.db import due
-from kong_sync.domain.entities import Concern, Kind, Owner
+from kong_sync.domain.entities import Kind
 from kong_sync.domain.limits import Limits
 from kong_sync.domain.records import Tables
 from kong_sync.domain.report import Outcome
 from kong_sync.metrics import DRIFT
-from kong_sync.usecases import serve_due
 from kong_sync.usecases.keep_reconciled import keep_reconciled
 from kong_sync.usecases.reconcile import reconcile
 from tests.kong_sync.double import Died, Faulty
@@ -302,37 +300,6 @@ async def test_a_stop_noted_while_access_is_about_to_be_given_wins(stage: Stage,
     )
     assert pausing
     assert (await stage.call()).status_code == 403
-    assert await stage.plan() == []
-
-
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two notes in a page, as if five hundred times as many were due."""
-    monkeypatch.setattr(serve_due, "_PAGE", 2)
-
-
-@pytest.mark.usefixtures("small_pages")
-async def test_a_first_pass_over_many_pages_goes_to_the_end(stage: Stage) -> None:
-    await tell(stage.db, stage.tables)
-    await tell(stage.db, neighbours(stage, 3))
-    assert (await stage.reconcile()).outcome is Outcome.APPLIED
-    assert (await stage.call()).status_code == 200
-    assert await stage.plan() == []
-
-
-@pytest.mark.usefixtures("small_pages")
-async def test_a_stop_beyond_the_page_overtakes_it_though_a_later_note_is_in_it(
-    stage: Stage, faults: Faulty
-) -> None:
-    await stage.set_up()
-    await tell(stage.db, neighbours(stage, 3))
-    await tell(stage.db, only(subscriptions=[replace(stage.subscription, version=2, status="paused")]))
-    async with stage.db.begin() as session:
-        await due.note(session, [Owner(Concern.PROBE)])  # as a sweep does; it is served first
-    done = len(faults.writes)
-    await stage.serve()
-    acl = stage.gateway.edge.id_of(f"consumer.{stage.subscription.id}.acl")
-    assert [path.endswith(acl) for _, path, _ in faults.writes[done:][:2]] == [False, True]
     assert await stage.plan() == []
 
 

@@ -52,6 +52,11 @@ class Settings(ServiceSettings):
     test_calls_per_day: int = Field(
         default=1_000, ge=1, description="Of a subscription's test keys together: they are never billed."
     )
+    default_calls_per_second: int = Field(
+        default=50,
+        ge=0,
+        description="Of a consumer whose own limits are not in the gateway; 0: without limit.",
+    )
     reconcile_interval_seconds: float = Field(default=60.0, gt=0, description="Between full sweeps.")
     writes_at_once: int = Field(default=4, ge=1, le=8, description="To the Admin API.")
     delete_budget_count: int = Field(
@@ -110,7 +115,7 @@ class Settings(ServiceSettings):
             namespace=self.namespace, ingest_url=self.ingest_url, derive=derived_id, redis=redis,
             lua=read_lua(self.lua_dir, problem_base=self.problem_base_url, portal_url=self.portal_url),
             file_log_path=self.file_log_path, log_batch_seconds=self.log_batch_seconds,
-            test_calls_per_day=self.test_calls_per_day,
+            test_calls_per_day=self.test_calls_per_day, default_calls_per_second=self.default_calls_per_second,
         )  # fmt: skip
 
     def gateway(self) -> Gateway:

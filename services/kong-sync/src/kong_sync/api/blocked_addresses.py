@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -12,7 +13,7 @@ from common.http.auth import PlatformAdmin
 from common.http.clock import ClockDep
 from common.http.errors import error_responses
 from common.http.transaction import Transaction
-from common.pagination import Cursor, Limit, decode_cursor, encode_cursor
+from common.pagination import Cursor, Limit, decode_cursor, encode_cursor, id_after, page_of
 from kong_sync.db import blocked
 from kong_sync.domain.errors import AddressBlocked, AddressInvalid, AddressUnknown, TooManyAddresses
 from kong_sync.usecases.block_address import block_address
@@ -49,6 +50,37 @@ class BlockedPage(BaseModel):
     next_cursor: str | None
 
 
+class BlockedAuditEntryOut(BaseModel):
+    """Who blocked an address or let it in again, and when."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    at: datetime
+    actor_user_id: UUID
+    action: Literal["block", "unblock"]
+    address: str
+    reason: str | None
+
+
+class BlockedAuditPage(BaseModel):
+    """Some of them, the newest first."""
+
+    items: list[BlockedAuditEntryOut]
+    next_cursor: str | None
+
+
+@router.get("/audit")
+async def list_blocked_audit(
+    _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
+) -> BlockedAuditPage:
+    """Who blocked which address, and who let it in again."""
+    found = await blocked.list_audit(session, before=id_after(cursor), limit=limit + 1)
+    shown, next_cursor = page_of(found, limit=limit, key=lambda entry: entry.id)
+    items = [BlockedAuditEntryOut.model_validate(entry) for entry in shown]
+    return BlockedAuditPage(items=items, next_cursor=next_cursor)
+
+
 @router.get("")
 async def list_blocked(
     _: PlatformAdmin, session: Transaction, limit: Limit = 20, cursor: Cursor = None
@@ -63,15 +95,18 @@ async def list_blocked(
 
 
 @router.post("", status_code=201, responses=error_responses(AddressInvalid, AddressBlocked, TooManyAddresses))
-async def block(body: BlockIn, _: PlatformAdmin, session: Transaction, clock: ClockDep) -> BlockedOut:
+async def block(body: BlockIn, caller: PlatformAdmin, session: Transaction, clock: ClockDep) -> BlockedOut:
     """Calls from there are answered 403 `IP_BLOCKED` as soon as the gateway has loaded it, by every API of ours."""
-    one = await block_address(session, body.address, reason=body.reason, now=clock.now())
+    one = await block_address(
+        session, body.address, reason=body.reason, actor=caller.user_id, now=clock.now()
+    )
     return BlockedOut.model_validate(one)
 
 
 @router.delete("", status_code=204, responses=error_responses(AddressInvalid, AddressUnknown))
 async def unblock(
-    _: PlatformAdmin, session: Transaction, address: Annotated[Address, Query(examples=["192.0.2.0/24"])]
-) -> None:
+    caller: PlatformAdmin, session: Transaction, clock: ClockDep,
+    address: Annotated[Address, Query(examples=["192.0.2.0/24"])],
+) -> None:  # fmt: skip
     """Calls from there are let in again."""
-    await unblock_address(session, address)
+    await unblock_address(session, address, actor=caller.user_id, now=clock.now())

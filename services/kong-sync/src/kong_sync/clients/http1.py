@@ -11,6 +11,7 @@ import select
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import httptools
 import httpx
@@ -19,7 +20,10 @@ _CHUNK = 2**16
 
 
 class Http1(httpx.AsyncBaseTransport):
-    """At most `connections` at a time; every failure is an httpx.TransportError. Nothing is repeated."""
+    """At most `connections` at a time; every failure is an httpx.TransportError. Nothing is repeated.
+
+    A request's "target" extension stands for the path and query of its URL, as with httpx's own transport.
+    """
 
     def __init__(self, *, connections: int = 16) -> None:
         self._free = asyncio.Semaphore(connections)
@@ -56,17 +60,17 @@ class Http1(httpx.AsyncBaseTransport):
         tls = url.scheme == "https"
         if tls and self._tls is None:
             self._tls = await asyncio.to_thread(httpx.create_ssl_context)
+        port = url.port or (443 if tls else 80)
         try:
             async with asyncio.timeout(seconds):
-                return _Connection(
-                    *await asyncio.open_connection(
-                        url.host, url.port or (443 if tls else 80), ssl=self._tls if tls else None
-                    )
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    _Connection, url.host, port, ssl=self._tls if tls else None
                 )
         except TimeoutError as error:
             raise httpx.ConnectTimeout(f"no connection within {seconds} s") from error
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
+        return connection
 
     async def aclose(self) -> None:
         """All connections that are not in use are closed."""
@@ -75,45 +79,49 @@ class Http1(httpx.AsyncBaseTransport):
         self._idle.clear()
 
 
-class _Connection:
-    """One connection, and the answer that is being read from it."""
+class _Connection(asyncio.Protocol):
+    """One connection, and the answer that is being read from it. (By streams a call would cost half as much again.)"""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wire: asyncio.Transport | None = None  # while it is open
+        self._answer: _Answer | None = None
+        self._complete: asyncio.Future[None] | None = None  # while somebody waits
+        self._heard_at = 0.0
         self.reusable = False
 
     @property
     def ended(self) -> bool:
         """The other side has closed it, whether or not we had the time to hear of it."""
-        if self._reader.at_eof() or self._writer.is_closing():
+        if self._wire is None or self._wire.is_closing():
             return True
         poll = select.poll()
-        poll.register(self._writer.get_extra_info("socket").fileno(), select.POLLIN)
+        poll.register(self._wire.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
     def close(self) -> None:
         """It is not used any more."""
-        self._writer.close()
+        if self._wire is not None:
+            self._wire.close()
 
     async def exchange(self, request: httpx.Request, body: bytes, *, seconds: float | None) -> httpx.Response:
         """`request` was sent, and answered in full; `seconds` is the longest time without a byte."""
         self.reusable = False
-        answer = _Answer()
-        head = b"".join((name + b": " + value + b"\r\n") for name, value in request.headers.raw)
-        start = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), request.url.raw_path)
+        if self._wire is None:
+            raise httpx.ReadError("the connection was closed")
+        answer, complete = _Answer(), self._loop.create_future()
+        self._answer, self._complete, self._heard_at = answer, complete, self._loop.time()
+        waiting = self._loop.call_later(seconds, self._look, complete, seconds) if seconds else None
+        head = b"".join([name + b": " + value + b"\r\n" for name, value in request.headers.raw])
+        target: bytes = request.extensions.get("target", request.url.raw_path)
+        start = b"%b %b HTTP/1.1\r\n" % (request.method.encode("ascii"), target)
         try:
-            self._writer.write(start + head + b"\r\n" + body)
-            while not answer.complete:
-                async with asyncio.timeout(seconds):
-                    await self._writer.drain()
-                    received = await self._reader.read(_CHUNK)
-                answer.feed(received)
-        except TimeoutError as error:
-            raise httpx.ReadTimeout(f"nothing came within {seconds} s") from error
-        except OSError as error:
-            raise httpx.ReadError(str(error)) from error
-        except httptools.HttpParserError as error:
-            raise httpx.RemoteProtocolError(f"not HTTP/1.1: {error}") from error
+            self._wire.write(start + head + b"\r\n" + body)
+            await complete
+        finally:
+            self._complete = None
+            if waiting is not None:
+                waiting.cancel()
         self.reusable = answer.keeps_open
         return httpx.Response(
             answer.status,
@@ -121,6 +129,51 @@ class _Connection:
             stream=httpx.ByteStream(b"".join(answer.body)),
             request=request,
         )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self._loop.time()
+        self._feed(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wire = None
+        if exc is None:
+            self._feed(b"")
+        else:
+            self._end(httpx.ReadError(str(exc)))
+
+    def _feed(self, data: bytes) -> None:
+        if self._answer is None or self._complete is None:
+            self.close()  # nobody has asked
+            return
+        try:
+            self._answer.feed(data)
+        except httptools.HttpParserError as error:
+            self._end(httpx.RemoteProtocolError(f"not HTTP/1.1: {error}"))
+        except httpx.RemoteProtocolError as error:
+            self._end(error)
+        else:
+            if self._answer.complete:
+                self._end(None)
+
+    def _end(self, error: httpx.TransportError | None) -> None:
+        if self._complete is not None and not self._complete.done():
+            if error is None:
+                self._complete.set_result(None)
+            else:
+                self._complete.set_exception(error)
+
+    def _look(self, complete: asyncio.Future[None], seconds: float) -> None:
+        """Is it too long since the last byte?"""
+        if complete.done():
+            return
+        left = self._heard_at + seconds - self._loop.time()
+        if left > 0:
+            self._loop.call_later(left, self._look, complete, seconds)
+        else:
+            self._end(httpx.ReadTimeout(f"nothing came within {seconds} s"))
 
 
 class _Answer:

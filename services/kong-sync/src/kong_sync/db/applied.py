@@ -7,10 +7,10 @@ acknowledged may or may not stand in Kong: it differs from every wish.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -72,7 +72,7 @@ async def put(session: AsyncSession, entities: Iterable[Entity], *, acknowledged
     values = {
         "kinds": [e.kind.value for e in many], "ids": [e.id for e in many],
         "concerns": [e.owner.concern.value for e in many], "owners": [e.owner.id for e in many],
-        "fields": [json.dumps(dict(e.fields)) for e in many], "acknowledged": acknowledged,
+        "fields": [msgspec.json.encode(dict(e.fields)).decode() for e in many], "acknowledged": acknowledged,
     }  # fmt: skip
     await session.execute(_PUT, values)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from uuid import UUID
+
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from kong_sync.db.tables import blocked_address
-from kong_sync.domain.blocked import BlockedAddress
+from kong_sync.db.tables import blocked_address, blocked_audit
+from kong_sync.domain.blocked import AuditEntry, BlockedAddress
 
 _TABLE = blocked_address
 
@@ -41,3 +44,16 @@ async def remove(session: AsyncSession, address: str) -> bool:
     """Whether it was blocked."""
     statement = delete(_TABLE).where(_TABLE.c.address == address).returning(_TABLE.c.address)
     return (await session.execute(statement)).first() is not None
+
+
+async def add_audit(session: AsyncSession, entry: AuditEntry) -> None:
+    """The entry is on record once the transaction commits."""
+    await session.execute(blocked_audit.insert().values(asdict(entry)))
+
+
+async def list_audit(session: AsyncSession, *, before: UUID | None, limit: int) -> list[AuditEntry]:
+    """At most `limit` entries, the newest first, older than the entry `before`."""
+    query = select(blocked_audit).order_by(blocked_audit.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(blocked_audit.c.id < before)
+    return [AuditEntry(**row) for row in (await session.execute(query)).mappings()]

@@ -73,8 +73,12 @@ async def put_subscription(session: AsyncSession, subscription: Subscription) ->
 
 async def put_key(session: AsyncSession, key: Key) -> None:
     """The copy is at least as new as `key`."""
+    before = await session.scalar(select(api_key_copy.c.scopes).where(api_key_copy.c.id == key.id))
     if await _put(session, api_key_copy, {**asdict(key), "scopes": list(key.scopes)}):
-        await due.note(session, [Owner(Concern.SUBSCRIPTION, key.subscription_id)])
+        if key.is_dead or set(before or ()) - set(key.scopes):
+            await due.note_stop(session, key.subscription_id)
+        else:
+            await due.note(session, [Owner(Concern.SUBSCRIPTION, key.subscription_id)])
 
 
 async def put_quota(session: AsyncSession, quota: Quota) -> None:

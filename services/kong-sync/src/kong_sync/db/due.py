@@ -18,26 +18,28 @@ from kong_sync.domain.entities import Concern, Owner
 _NOTE = text("""
     INSERT INTO due_owner (concern, id, due_at)
     SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[]), CAST(:times AS timestamptz[]))""")
+# Whoever has several notes is served once for all of them.
 _TAKE = text("""
-    SELECT seq, concern, id, extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
-    FROM due_owner
-    WHERE due_at IS NULL OR due_at <= :now
-    ORDER BY concern NOT IN ('probe', 'platform'), seq LIMIT :limit""")
+    WITH ready AS MATERIALIZED (
+        SELECT * FROM due_owner
+        WHERE (due_at IS NULL OR due_at <= :now) AND (concern, id) NOT IN (
+            SELECT * FROM unnest(CAST(:concerns AS text[]), CAST(:ids AS text[])))),
+    first AS (
+        SELECT concern, id, concern NOT IN ('probe', 'platform') AS later, min(seq) AS seq FROM ready
+        GROUP BY concern, id ORDER BY later, seq LIMIT :limit)
+    SELECT ready.seq, concern, id,
+        extract(epoch FROM clock_timestamp() - coalesce(due_at, noted_at))::float AS waited
+    FROM first JOIN ready USING (concern, id) ORDER BY later, ready.seq""")
 # A note only says that there is something to look at: the rows decide, as domain/standing.py has it.
 _NOTE_STOP = text("INSERT INTO due_owner (concern, id, stops) VALUES ('subscription', :id, true)")
-_TO_STOP = text("""
-    WITH due AS MATERIALIZED (
-        SELECT CAST(id AS uuid) AS id, min(seq) AS seq, min(noted_at) AS since FROM due_owner
-        WHERE stops AND id <> ALL (CAST(:besides AS text[])) GROUP BY id)
-    SELECT due.id::text, extract(epoch FROM clock_timestamp() - due.since)::float AS waited
-    FROM due JOIN subscription_copy AS subscription ON subscription.id = due.id
-    WHERE EXISTS (
-            SELECT FROM applied_entity
-            WHERE concern = 'subscription' AND owner_id = due.id::text AND kind = 'acls' OFFSET 0)
-        AND (subscription.status <> 'active' OR EXISTS (
-            SELECT FROM quota_copy AS quota WHERE quota.subscription_id = due.id
-                AND quota.state = 'reached' AND quota.until > :now OFFSET 0))
-    ORDER BY due.seq LIMIT :limit""")
+_STOPS = text("""
+    SELECT id, array_agg(seq) AS seqs,
+        extract(epoch FROM clock_timestamp() - min(noted_at))::float AS waited
+    FROM due_owner
+    WHERE stops AND seq <> ALL (CAST(:besides AS bigint[])) AND EXISTS (
+        SELECT FROM applied_entity
+        WHERE concern = 'subscription' AND owner_id = due_owner.id AND kind IN ('acls', 'key-auths') OFFSET 0)
+    GROUP BY id ORDER BY min(seq) LIMIT :limit""")
 _NOTE_APIS = text("INSERT INTO due_owner (concern, id) SELECT 'api', id::text FROM api_copy ORDER BY id")
 _NEXT = text("SELECT min(coalesce(due_at, :now)) FROM due_owner")
 _OWNERS_WITH_DEADLINE = text("SELECT DISTINCT concern, id FROM due_owner WHERE due_at IS NOT NULL")
@@ -56,13 +58,21 @@ class Note:
     waited: float
 
 
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Notes that some of an owner's calls may have to be stopped, the first of them `waited` seconds old."""
+
+    seqs: frozenset[int]
+    waited: float
+
+
 async def note(session: AsyncSession, owners: Iterable[Owner]) -> None:
     """Each of `owners` is due now."""
     await note_deadlines(session, dict.fromkeys(owners))
 
 
 async def note_stop(session: AsyncSession, subscription_id: str) -> None:
-    """The subscription is due now, and its calls may have to be stopped: that comes first."""
+    """The subscription is due now, and calls of it may have to be stopped: that comes first."""
     await session.execute(_NOTE_STOP, {"id": subscription_id})
 
 
@@ -77,26 +87,24 @@ async def note_deadlines(session: AsyncSession, times: Mapping[Owner, datetime |
         await session.execute(_NOTE, {**_columns(times), "times": list(times.values())})
 
 
-async def take(session: AsyncSession, *, now: datetime, limit: int) -> list[Note]:
-    """The first `limit` notes that are due at `now`.
+async def take(
+    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[Owner] = ()
+) -> list[Note]:
+    """All notes of the first `limit` owners who are due at `now`. None of `besides`.
 
     Those of the platform's own come first: everybody else's entities hang on them, or are seen through them.
     """
-    rows = await session.execute(_TAKE, {"now": now, "limit": limit})
+    rows = await session.execute(_TAKE, {"now": now, "limit": limit, **_columns(besides)})
     return [Note(row.seq, Owner(Concern(row.concern), row.id), row.waited) for row in rows]
 
 
-async def to_stop(
-    session: AsyncSession, *, now: datetime, limit: int, besides: Collection[Owner]
-) -> dict[Owner, float]:
-    """The first `limit` whose stop was noted, who may not call at `now`, and have access in Kong, or may have.
+async def stops(session: AsyncSession, *, limit: int, besides: Collection[int]) -> dict[Owner, Stopping]:
+    """The first `limit` subscriptions of whom a stop was noted, and who have access in Kong, or may have.
 
-    And for how many seconds. None of `besides`.
+    Notes in `besides` do not count.
     """
-    rows = await session.execute(
-        _TO_STOP, {"now": now, "limit": limit, "besides": [owner.id for owner in besides]}
-    )
-    return {Owner(Concern.SUBSCRIPTION, row.id): row.waited for row in rows}
+    rows = await session.execute(_STOPS, {"limit": limit, "besides": list(besides)})
+    return {Owner(Concern.SUBSCRIPTION, row.id): Stopping(frozenset(row.seqs), row.waited) for row in rows}
 
 
 async def settle(session: AsyncSession, notes: Iterable[Note], again: Mapping[Owner, datetime]) -> None:

@@ -160,6 +160,16 @@ blocked_address = Table(
     Column("blocked_at", _INSTANT, nullable=False),
 )  # fmt: skip
 
+blocked_audit = Table(
+    "blocked_audit", metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", _INSTANT, nullable=False),
+    Column("actor_user_id", Uuid, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("reason", Text),
+)  # fmt: skip
+
 applied_entity = Table(
     "applied_entity", metadata,
     Column("kind", Text, primary_key=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from kong_sync.domain.errors import AddressInvalid
 
@@ -21,6 +22,18 @@ class BlockedAddress:
     address: str
     reason: str | None
     blocked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who blocked an address (`action` block), or let it in again (unblock); `reason` as given with the block."""
+
+    id: UUID
+    at: datetime
+    actor_user_id: UUID
+    action: str
+    address: str
+    reason: str | None = None
 
 
 def canonical_address(text: str) -> str:

@@ -55,6 +55,11 @@ class Change:
         """Something that guards or limits, which the gateway's workers need up to seconds to load."""
         return self.action is not Action.DELETE and self.entity.kind in {Kind.SERVICE, Kind.PLUGIN}
 
+    @property
+    def comes_early(self) -> bool:
+        """It goes before all that gives access, and needs nothing that gives access to have gone before it."""
+        return rank(self)[:2] < _FIRST_ACCESS
+
     def __str__(self) -> str:
         sign = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}[self.action]
         what = f" ({', '.join(self.fields)})" if self.fields else ""
@@ -70,6 +75,7 @@ _WRITES = (
     Kind.SERVICE, Kind.PLUGIN, Kind.CONSUMER, "consumer plugin", Kind.ACL, Kind.CREDENTIAL, Kind.ROUTE, "route plugin",
 )  # fmt: skip
 _LAST_REMOVALS = (Kind.PLUGIN, Kind.SERVICE)
+_FIRST_ACCESS = (3, _WRITES.index(Kind.ACL))
 
 
 def diff(desired: Iterable[Entity], actual: Iterable[Entity]) -> list[Change]:

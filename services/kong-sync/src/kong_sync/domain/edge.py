@@ -60,6 +60,7 @@ class Edge:
     redis: RedisAddress | None = None
     log_batch_seconds: float = 0.5
     test_calls_per_day: int = 1_000
+    default_calls_per_second: int = 50
     extra_tags: tuple[str, ...] = field(default=())
 
     def tags(self, part: str, *more: str) -> list[str]:
@@ -92,6 +93,26 @@ class Edge:
         where = {kind: {"id": id_} for kind, id_ in on.items()}
         fields = {"name": name, "enabled": True, "config": dict(config), **where}
         return self.entity(Kind.PLUGIN, f"{part}.{name}", owner, fields, volatile=volatile)
+
+    def rate_limiting(self, windows: Mapping[str, int]) -> dict[str, Any]:
+        """The settings of a rate-limiting plugin that allows a consumer so many calls in each of `windows`."""
+        config: dict[str, Any] = {
+            # every window is named: Kong keeps nothing of a limit that the plan no longer has
+            **dict.fromkeys(("second", "minute", "hour", "day", "month", "year")),
+            **windows,
+            "limit_by": "consumer",
+            "fault_tolerant": True,
+            "hide_client_headers": False,
+            "policy": "local",
+        }
+        if self.redis:
+            config["policy"] = "redis"
+            config["redis"] = {
+                "host": self.redis.host,
+                "port": self.redis.port,
+                "database": self.redis.database,
+            }
+        return config
 
     def is_ours(self, kind: Kind, id_: str, tags: tuple[str, ...]) -> bool:
         """Both our tags and the very id that they imply; anything else in Kong belongs to its operator.

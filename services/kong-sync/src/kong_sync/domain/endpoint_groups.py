@@ -6,6 +6,7 @@ more specific one stands a level higher, so that a few routes for each group are
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -133,7 +134,8 @@ class _Node:
         node.ending[scopes] = max(level, node.ending.get(scopes, 0))
 
 
-def groups_of(endpoints: Iterable[Endpoint]) -> list[Group]:
+@functools.lru_cache(maxsize=1_024)  # every pass asks, and a document seldom changes
+def groups_of(endpoints: tuple[Endpoint, ...]) -> tuple[Group, ...]:
     """The groups of a version's endpoints that routes have to tell apart, in a fixed order.
 
     A HEAD that the document does not name is answered by its GET. Endpoints of which nobody knows what they ask for are
@@ -152,8 +154,8 @@ def groups_of(endpoints: Iterable[Endpoint]) -> list[Group]:
                 grouped[scopes, level].append(template)
         found += [Group(scopes, methods, level, tuple(some)) for (scopes, level), some in grouped.items()]
     if any(group.level > _HIGHEST_LEVEL for group in found):
-        return []
-    return sorted(found, key=lambda g: (g.methods, g.level, g.scopes is not None, g.scopes or ()))
+        return ()
+    return tuple(sorted(found, key=lambda g: (g.methods, g.level, g.scopes is not None, g.scopes or ())))
 
 
 def _placed(templates: Sequence[tuple[Template, Scopes]]) -> Iterator[tuple[Template, Scopes, int]]:

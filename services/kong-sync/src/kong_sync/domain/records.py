@@ -153,6 +153,11 @@ class Key:
     scopes: tuple[str, ...] = ()
 
     @property
+    def is_dead(self) -> bool:
+        """It opens nothing any more."""
+        return self.status in {"revoked", "expired"}
+
+    @property
     def share(self) -> str | None:
         """The share that it uses, by its id; None when it is an ordinary key.
 

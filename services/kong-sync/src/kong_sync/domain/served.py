@@ -221,6 +221,10 @@ def guards(edge: Edge, part: str, owner: Owner, service_id: str, *, group: str) 
 def _plugins(edge: Edge, api: Api, version: ApiVersion, service: Entity) -> Iterator[Entity]:
     part, owner = f"plugin.{version.id}", _owner(api)
     yield from guards(edge, part, owner, service.id, group=group_of(api.id))
+    if edge.default_calls_per_second:
+        # for a consumer whose own limits are not there: Kong takes the plugin that is nearest to the caller
+        net = edge.rate_limiting({"second": edge.default_calls_per_second})
+        yield edge.plugin("rate-limiting", part, owner, net, service=service.id)
     if api.cors_origins:
         yield edge.plugin("cors", part, owner, _cors(api), service=service.id)
     for name, config in _asked_for(api.settings):

@@ -46,7 +46,7 @@ def is_known(subscription: Subscription, *, now: datetime) -> bool:
 
 def is_remembered(key: Key, *, now: datetime) -> bool:
     """The gateway should know this key: it works, or it died recently enough to be told so."""
-    return key.status not in {"revoked", "expired"} or key.changed_at + REMEMBERED > now
+    return not key.is_dead or key.changed_at + REMEMBERED > now
 
 
 def phase_in_force(subscription: Subscription, *, now: datetime) -> Phase | None:
@@ -84,7 +84,7 @@ def _deadlines(tables: Tables) -> Iterator[tuple[Owner, datetime]]:
         if subscription.canceled_at is not None:
             yield _of(subscription.id), subscription.canceled_at + REMEMBERED
     for key in tables.keys.values():
-        if key.status in {"revoked", "expired"}:
+        if key.is_dead:
             yield _of(key.subscription_id), key.changed_at + REMEMBERED
 
 

@@ -15,6 +15,8 @@ from kong_sync.domain.served import group_of, restricted_group_of, scope_group_o
 from kong_sync.domain.standing import Stop, is_known, is_remembered, limits_of, phase_in_force, stop_of
 
 DEAD_KEY_STATES = ("revoked", "expired")
+# Calls a year.
+_OUT_OF_REACH = 1_000_000_000_000
 
 
 def admit_subscription(
@@ -23,7 +25,7 @@ def admit_subscription(
     """All entities of `subscription`. A stop takes the acl group and tags the consumer with the reason."""
     owner = Owner(Concern.SUBSCRIPTION, subscription.id)
     remembered = [key for key in keys if is_remembered(key, now=now)]
-    working = [key for key in remembered if key.status not in DEAD_KEY_STATES]
+    working = [key for key in remembered if not key.is_dead]
     if is_known(subscription, now=now):
         stop = stop_of(subscription, quotas, now=now)
         for part, holder in _holders(edge, subscription, working, now=now).items():
@@ -31,7 +33,7 @@ def admit_subscription(
         for key in working:
             yield _credential(edge, key, owner, consumer_id=edge.id_of(_holder_part(subscription, key)))
     for key in remembered:
-        if key.status in DEAD_KEY_STATES:
+        if key.is_dead:
             yield _credential(edge, key, owner, consumer_id=edge.id_of(f"consumer-status.{key.status}"))
 
 
@@ -119,9 +121,9 @@ def _consumer(
     )
     consumer = edge.entity(Kind.CONSUMER, part, owner, holder.names, tags=tags)
     yield consumer
-    windows = kong_windows(holder.limits)
-    if windows:
-        yield edge.plugin("rate-limiting", part, owner, _rate_limiting(edge, windows), consumer=consumer.id)
+    limiting = _limiting(edge, holder.limits)
+    if limiting:
+        yield edge.plugin("rate-limiting", part, owner, limiting, consumer=consumer.id)
     if stop is None:
         for name, group in _groups(subscription.api_id, holder.scopes).items():
             fields = {"group": group, "consumer": {"id": consumer.id}}
@@ -153,24 +155,20 @@ def _stop_tags(stop: Stop | None) -> tuple[str, ...]:
     return (f"stop:{stop.reason}", *until)
 
 
-def _rate_limiting(edge: Edge, windows: dict[str, int]) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        # every window is named: Kong keeps nothing of a limit that the plan no longer has
-        **dict.fromkeys(("second", "minute", "hour", "day", "month", "year")),
-        **windows,
-        "limit_by": "consumer",
-        "fault_tolerant": True,
-        "hide_client_headers": False,
-        "policy": "local",
-    }
-    if edge.redis:
-        config["policy"] = "redis"
-        config["redis"] = {
-            "host": edge.redis.host,
-            "port": edge.redis.port,
-            "database": edge.redis.database,
-        }
-    return config
+def _limiting(edge: Edge, limits: Limits) -> dict[str, Any] | None:
+    """The settings of a consumer's own rate-limiting plugin; None where it needs none.
+
+    Where its API's services limit whoever has none of their own, one without limits has one that nobody reaches, and
+    that is not shown: counted on each node, it costs no call to Redis.
+    """
+    windows = kong_windows(limits)
+    if windows:
+        return edge.rate_limiting(windows)
+    if not edge.default_calls_per_second:
+        return None
+    config = edge.rate_limiting({"year": _OUT_OF_REACH})
+    config.pop("redis", None)
+    return {**config, "policy": "local", "hide_client_headers": True}
 
 
 def _credential(edge: Edge, key: Key, owner: Owner, *, consumer_id: str) -> Entity:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from common.log import get_logger
 from kong_sync.clients.errors import KongRejected, KongUnavailable
 from kong_sync.clients.gateway import Gateway
-from kong_sync.domain.diff import Action, Change, steps
+from kong_sync.domain.diff import Action, Change, rank, steps
 from kong_sync.domain.entities import Concern, Owner
 from kong_sync.domain.report import Applied
 from kong_sync.metrics import REFUSALS
@@ -20,9 +20,16 @@ log = get_logger()
 _FREE = frozenset({Concern.PROBE, Concern.CANARY})
 
 
-async def apply_plan(batch: Batch, changes: Sequence[Change]) -> None:
-    """Every change was written, or `batch` names its owner as refused or left out; KongUnavailable ends it half-way."""
-    await batch.write_all(changes)
+async def apply_plan(batch: Batch, arriving: AsyncIterator[Sequence[Change]]) -> None:
+    """Every change was written, or `batch` names its owner as refused or left out; KongUnavailable ends it half-way.
+
+    What may be written before the limits are loaded is, as soon as it comes; the rest when all have come.
+    """
+    later: list[Change] = []
+    async for changes in arriving:
+        later += [change for change in changes if not change.comes_early]
+        await batch.write_all([change for change in changes if change.comes_early])
+    await batch.write_all(later)
 
 
 @dataclass(slots=True)
@@ -82,8 +89,8 @@ class Batch:
         )  # fmt: skip
 
     async def write_all(self, changes: Sequence[Change]) -> None:
-        """See `apply_plan`."""
-        for step in steps(changes):
+        """All of `changes` in the order that there is between them."""
+        for step in steps(sorted(changes, key=rank)):
             if any(change.gives_access and change.entity.owner.concern not in _FREE for change in step):
                 await self._look_for_limits()
             await self.write_rows([change] for change in step)
