@@ -192,10 +192,7 @@ class RequestConsumer:
         batch = await asyncio.to_thread(read, taken, self._versions.versions, nets_from=nets_from)
         self._read_to |= {partition: move.next_offset for partition, move in moves.items()}
         self._digests |= {partition: move.digest for partition, move in moves.items()}
-        more = any(
-            (self.consumer.highwater(TopicPartition(self.reading.topic, partition)) or 0) > position
-            for partition, position in self._read_to.items()
-        )
+        more = any(move.high_watermark > move.next_offset for move in moves.values())
         return Ready(batch, positions, moves, more)
 
     async def check_log(self, partitions: Collection[int]) -> None:
