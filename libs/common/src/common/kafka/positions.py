@@ -106,7 +106,9 @@ async def _log_start(consumer: AIOKafkaConsumer, partition: TopicPartition) -> i
 
 
 def _replaced(partition: TopicPartition, position: Position) -> LogReplaced:
-    log.critical("log.replaced", topic=partition.topic, partition=partition.partition, read_to=position.next_offset)
+    log.critical(
+        "log.replaced", topic=partition.topic, partition=partition.partition, read_to=position.next_offset
+    )
     return LogReplaced(
         f"{partition.topic}[{partition.partition}] is not the log that was read up to offset {position.next_offset}"
     )
