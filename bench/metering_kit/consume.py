@@ -33,7 +33,7 @@ def recorded() -> int:
 async def all_are_read(db: Database, records: int) -> bool:
     """So many records of the topic are behind somebody."""
     async with db.begin() as session:
-        found: int = (await session.execute(text("SELECT sum(next_offset) FROM kafka_offset"))).scalar_one()
+        found: int = (await session.execute(text("SELECT coalesce(sum(next_offset), 0) FROM kafka_offset"))).scalar_one()
     return found >= records
 
 
@@ -65,7 +65,7 @@ async def run(given: argparse.Namespace) -> dict[str, float]:
         await asyncio.sleep(look_seconds)
         if not began[0] and 0 < recorded() < given.calls:
             began = mark()
-        if given.shared and began[0] and await all_are_read(db, given.shared):
+        if given.shared and await all_are_read(db, given.shared):
             break
     stop.set()
     await consuming
