@@ -114,7 +114,11 @@ def main() -> int:
     playing = _one_process(
         seeds, without_unique_index=arguments.without_unique_index, keep_going=arguments.keep_going
     )
-    found = asyncio.run(playing)
+    try:
+        found = asyncio.run(playing)
+    except KeyboardInterrupt:
+        print("stopped; none of the seeds above broke an invariant")
+        return 130
     met = ", ".join(f"{count} {name}" for name, count in sorted(found.met.items()))
     print(
         f"{found.seeds} seeds in {time.monotonic() - began:.0f} s, {len(found.broken)} broke an invariant; met: {met}"
