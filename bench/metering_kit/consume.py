@@ -33,7 +33,9 @@ def recorded() -> int:
 async def all_are_read(db: Database, records: int) -> bool:
     """So many records of the topic are behind somebody."""
     async with db.begin() as session:
-        found: int = (await session.execute(text("SELECT coalesce(sum(next_offset), 0) FROM kafka_offset"))).scalar_one()
+        found: int = (
+            await session.execute(text("SELECT coalesce(sum(next_offset), 0) FROM kafka_offset"))
+        ).scalar_one()
     return found >= records
 
 
