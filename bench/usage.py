@@ -33,7 +33,7 @@ from rich.table import Table
 from bench.metering_kit.servers import cpu_seconds
 from common.clock import SystemClock
 from common.http.tokens import Claims
-from common.serve import spare_the_collector
+from common.worker import spare_the_collector
 from devstack.embedded import databases, ports, postgres, privileges
 from devstack.stack.layout import HOME
 from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS, SUMS, USAGE_SUMS

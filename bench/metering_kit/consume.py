@@ -20,7 +20,7 @@ from common.worker import every, run_loops
 from metering.consumers.requests import Reading, consume_requests
 from metering.metrics import CALLS
 from metering.settings import Settings
-from metering.worker import fold_pending, spare_the_collector
+from metering.worker import collect_rarely, fold_pending
 
 FOLD_SECONDS = Settings.model_fields["fold_seconds"].default
 
@@ -59,7 +59,7 @@ async def run(given: argparse.Namespace) -> dict[str, float]:
     async def fold() -> None:
         await every(FOLD_SECONDS, lambda: fold_pending(db), stop=stop)
 
-    spare_the_collector()
+    collect_rarely()
     began = mark()
     consuming = asyncio.create_task(run_loops({"requests": consume, "fold": fold}, stop=stop))
     look_seconds = 0.05 if given.shared else 0.005  # of those who share, each look asks PostgreSQL

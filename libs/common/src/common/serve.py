@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import gc
 import importlib
 from collections.abc import Iterator
 
 import uvicorn
 
 from common.log import configure_logging
-from common.worker import stop_on_signals
+from common.worker import spare_the_collector, stop_on_signals
 
 _GRACE_SECONDS = 10
 
@@ -39,16 +38,6 @@ def main() -> None:
     parser.add_argument("--with-worker", action="store_true")
     arguments = parser.parse_args()
     asyncio.run(_serve(arguments.package, arguments.host, arguments.port, with_worker=arguments.with_worker))
-
-
-def spare_the_collector() -> None:
-    """The garbage collector never again looks at what is there now.
-
-    Modules and models live as long as the process does, and are some hundred thousand objects: to look at all of them
-    took 90 ms, of whichever request it fell into.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 async def _serve(package: str, host: str, port: int, *, with_worker: bool) -> None:

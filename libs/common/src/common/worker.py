@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
@@ -105,6 +106,16 @@ def stop_on_signals(stop: asyncio.Event) -> None:
     """SIGTERM and SIGINT set `stop`."""
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def spare_the_collector() -> None:
+    """The garbage collector never again looks at what is there now.
+
+    Modules and models live as long as the process does, and are some hundred thousand objects: to look at all of them
+    took 90 ms, of whichever request it fell into.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def main(run: Callable[[S, asyncio.Event], Awaitable[None]], settings_type: type[S], *, service: str) -> None:

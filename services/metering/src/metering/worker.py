@@ -15,7 +15,7 @@ from common.leader import Leader, leadership
 from common.log import get_logger
 from common.outbox.relay import relay
 from common.steps import Passed, unwatched
-from common.worker import Loop, every, main, run_loops
+from common.worker import Loop, every, main, run_loops, spare_the_collector
 from metering.clients.gateway_metrics import GatewayMetrics
 from metering.clients.geoip import country_lookup
 from metering.clients.kafka_log import TOPIC
@@ -258,14 +258,13 @@ def patient_database(settings: Settings) -> Database:
     return Database(url, name="metering reconciliation", pool_size=2, statement_seconds=3600.0)
 
 
-def spare_the_collector() -> None:
+def collect_rarely() -> None:
     """The garbage collector looks rarely, and never at what was there at the start.
 
     A batch makes some hundred thousand objects that refer to each other in one direction only: they go by themselves,
     and the usual thresholds would have all of a process's objects visited dozens of times meanwhile.
     """
-    gc.collect()
-    gc.freeze()
+    spare_the_collector()
     gc.set_threshold(100_000, 20, 20)
 
 
@@ -320,5 +319,5 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    spare_the_collector()
+    collect_rarely()
     main(run, Settings, service="metering")

@@ -175,8 +175,8 @@ async def consume(
     async with (
         leadership(db, f"consume {service}", stop) as leader,
         ClusterWatch(servers) as cluster,
-        _consumer(servers) as consumer,
-        _consumer(servers, wait_ms=_LOOK_MS) as witness,
+        groupless_consumer(servers) as consumer,
+        groupless_consumer(servers, wait_ms=_LOOK_MS) as witness,
     ):
         known: list[TopicPartition] = []
         runner = Runner(db, clock, service, cluster.id, by_topic, {})
@@ -245,10 +245,14 @@ async def _getmany(
 
 
 @asynccontextmanager
-async def _consumer(servers: str, *, wait_ms: int = 250) -> Any:
+async def groupless_consumer(servers: str, *, share_bytes: int = MESSAGE_BYTES, wait_ms: int = 250) -> Any:
+    """A consumer whose offsets are in PostgreSQL: it belongs to no group, and begins nowhere by itself.
+
+    One fetch brings at most `share_bytes` of a partition, and eight times as much in all.
+    """
     consumer = AIOKafkaConsumer(
         bootstrap_servers=servers, enable_auto_commit=False, auto_offset_reset="none",
-        fetch_max_bytes=8 * MESSAGE_BYTES, max_partition_fetch_bytes=MESSAGE_BYTES, fetch_max_wait_ms=wait_ms,
+        fetch_max_bytes=8 * share_bytes, max_partition_fetch_bytes=share_bytes, fetch_max_wait_ms=wait_ms,
     )  # fmt: skip
     await consumer.start()
     try:

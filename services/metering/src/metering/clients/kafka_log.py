@@ -1,4 +1,4 @@
-"""The request log topic."""
+"""The request log topic, written to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from common.ids import new_id
@@ -176,17 +176,3 @@ async def ensure_request_log(bootstrap_servers: str, topic: str, *, partitions: 
         compacted=False,
         extra={"retention.ms": _RETENTION_MS},
     )
-
-
-@asynccontextmanager
-async def log_consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, whose offsets are in PostgreSQL: it never begins anywhere by itself."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="none",
-        fetch_max_bytes=16 * MESSAGE_BYTES, max_partition_fetch_bytes=2 * MESSAGE_BYTES, fetch_max_wait_ms=250,
-    )  # fmt: skip
-    await consumer.start()
-    try:
-        yield consumer
-    finally:
-        await consumer.stop()

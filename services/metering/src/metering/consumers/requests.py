@@ -14,13 +14,13 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from common.clock import Clock
 from common.db import Database
-from common.kafka.cluster import ClusterWatch
+from common.kafka.cluster import MESSAGE_BYTES, ClusterWatch
 from common.kafka.positions import LogReplaced, digest, resume
-from common.kafka.runner import stored_positions
+from common.kafka.runner import groupless_consumer, stored_positions
 from common.log import get_logger
 from common.steps import Passed, unwatched
 from metering.clients.fast_reader import ReadBatch, batch_reader
-from metering.clients.kafka_log import ensure_request_log, log_consumer
+from metering.clients.kafka_log import ensure_request_log
 from metering.clients.log_witness import LogWitness, Seen
 from metering.db import positions, request_log
 from metering.db.claims import Claims, claims
@@ -266,9 +266,8 @@ class RequestConsumer:
         CALLS.labels("repeated").inc(recorded.repeated)
         LATE_MONTHS.inc(recorded.late_months)
         POISONED.inc(len(batch.poison))
-        packed = batch.packed.calls if batch.packed else 0
-        CALLS_READ.labels("compiled").inc(packed)
-        CALLS_READ.labels("python").inc(len(batch) - packed)
+        CALLS_READ.labels("compiled").inc(len(batch) - len(batch.calls))
+        CALLS_READ.labels("python").inc(len(batch.calls))
         BATCH_CALLS.observe(len(batch))
         for late in batch.late:
             QUARANTINED.labels(late.reason).inc()
@@ -338,7 +337,10 @@ async def consume_requests(
     servers = reading.bootstrap_servers
     async with claims(db, reading.topic) as own, ClusterWatch(servers) as cluster:
         await ensure_request_log(servers, reading.topic, partitions=reading.partitions)
-        async with log_consumer(servers) as consumer, LogWitness(servers, reading.topic) as witness:
+        async with (
+            groupless_consumer(servers, share_bytes=2 * MESSAGE_BYTES) as consumer,
+            LogWitness(servers, reading.topic) as witness,
+        ):
             reader = RequestConsumer(
                 db,
                 clock,
