@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::json::{entries, Entry};
 use crate::matcher::Version;
-use crate::pack::{self, Delta, HOUR_MS};
+use crate::pack::{self, Delta, Kind, HOUR_MS};
 
 /// Hashes bytes that no caller chooses: tags and ids that the platform wrote.
 #[derive(Default)]
@@ -83,7 +83,7 @@ pub struct Reading {
     pub odd: Vec<i64>,
     pub rows: Vec<u8>,
     pub deltas: Vec<u8>,
-    /// DAY_FIELDS numbers for each party and UTC day.
+    /// Three numbers for each party and UTC day: the party's, the day since 1970, and the units of its calls.
     pub days: Vec<i64>,
     pub calls: i64,
     pub earliest_ms: i64,
@@ -97,25 +97,10 @@ impl Reading {
     }
 }
 
-/// Party, day since 1970, and the totals: calls, billable calls, units, five kinds of errors, bytes in, bytes out, latency.
-pub const DAY_FIELDS: usize = 13;
-
 struct Call<'a> {
     entry: Entry<'a>,
     party: u32,
 }
-
-#[derive(PartialEq, Eq, Hash)]
-struct DeltaKey<'a> {
-    hour: i64,
-    party: u32,
-    endpoint: u32,
-    status: i16,
-    country: Option<&'a [u8]>,
-    source: &'a [u8],
-}
-
-const NO_ENDPOINT: u32 = u32::MAX;
 
 impl Reader {
     pub fn read(&self, records: &[Record], nets_from_ms: i64) -> Reading {
@@ -161,53 +146,44 @@ impl Reader {
     }
 
     fn pack(&self, calls: &[Call], reading: &mut Reading) {
-        let mut places: Map<DeltaKey, usize> = Map::default();
-        let mut deltas: Vec<(u32, u32, Delta)> = Vec::new();
+        let mut places: Map<Kind, usize> = Map::default();
+        let mut deltas: Vec<Delta> = Vec::new();
         reading.rows.reserve(calls.len() * 400);
         for Call { entry, party: number } in calls {
             let party = &self.parties[*number as usize];
             let version = party.version.map(|version| &self.versions[version as usize]);
-            let place =
-                version.and_then(|version| version.endpoint(entry.method, entry.path)).unwrap_or(NO_ENDPOINT);
-            let endpoint = self.endpoints.get(place as usize);
+            let place = version.and_then(|version| version.endpoint(entry.method, entry.path));
+            let endpoint = place.map(|place| &self.endpoints[place as usize]);
             let charge = charge(entry, party, endpoint);
-            pack::call(
-                &mut reading.rows,
-                entry,
-                party,
-                endpoint.map(|found| found.packed.as_slice()),
-                &charge,
-            );
+            pack::call(&mut reading.rows, entry, party, endpoint, &charge);
             reading.earliest_ms = reading.earliest_ms.min(entry.started_at);
             reading.latest_ms = reading.latest_ms.max(entry.started_at);
 
-            let failed = entry.status >= 400;
-            let key = DeltaKey {
+            let kind = Kind {
                 hour: entry.started_at.div_euclid(HOUR_MS),
                 party: *number,
                 endpoint: place,
-                status: if failed { entry.status } else { 0 },
                 country: entry.country,
-                source: if failed { entry.source } else { b"" },
+                error: (entry.status >= 400).then_some((entry.status, entry.source)),
             };
-            let at = *places.entry(key).or_insert_with(|| {
-                deltas.push((*number, place, Delta::of(entry)));
+            let at = *places.entry(kind).or_insert_with(|| {
+                deltas.push(Delta::of(kind));
                 deltas.len() - 1
             });
-            deltas[at].2.add(entry, &charge, self.bucket_of(entry.latency.into()));
+            deltas[at].add(entry, &charge, self.bucket_of(entry.latency.into()));
         }
         reading.calls = calls.len() as i64;
         let mut days: Map<(u32, i64), usize> = Map::default();
-        for (number, place, delta) in &deltas {
-            let endpoint = self.endpoints.get(*place as usize).map(|found| found.packed.as_slice());
-            pack::delta(&mut reading.deltas, delta, &self.parties[*number as usize], endpoint);
-            let day = delta.hour.div_euclid(24);
-            let at = *days.entry((*number, day)).or_insert_with(|| {
-                reading.days.extend([i64::from(*number), day]);
-                reading.days.extend([0; DAY_FIELDS - 2]);
-                reading.days.len() - DAY_FIELDS
+        for delta in &deltas {
+            let Kind { hour, party, endpoint, .. } = delta.kind;
+            let endpoint = endpoint.map(|place| &self.endpoints[place as usize]);
+            pack::delta(&mut reading.deltas, delta, &self.parties[party as usize], endpoint);
+            let day = hour.div_euclid(24);
+            let at = *days.entry((party, day)).or_insert_with(|| {
+                reading.days.extend([i64::from(party), day, 0]);
+                reading.days.len() - 1
             });
-            delta.add_to(&mut reading.days[at + 2..at + DAY_FIELDS]);
+            reading.days[at] += delta.units;
         }
     }
 
@@ -241,27 +217,10 @@ fn charge(entry: &Entry, party: &Party, endpoint: Option<&Endpoint>) -> Charge {
     Charge { billable, units }
 }
 
-/// Which of the totals counts an answer: `metering.domain.rollup.class_of`.
-fn class_of(status: i16, source: &[u8]) -> Option<usize> {
-    match status {
-        ..=399 => None,
-        500.. => Some(1),
-        _ if source == b"upstream" => Some(0),
-        401 => Some(4),
-        403 => Some(3),
-        429 => Some(2),
-        _ => Some(0),
-    }
-}
-
 impl<'a> Delta<'a> {
-    fn of(entry: &Entry<'a>) -> Delta<'a> {
+    fn of(kind: Kind<'a>) -> Delta<'a> {
         Delta {
-            hour: entry.started_at.div_euclid(HOUR_MS),
-            status: (entry.status >= 400).then_some(entry.status),
-            class: class_of(entry.status, entry.source),
-            country: entry.country,
-            source: entry.source,
+            kind,
             calls: 0,
             billable_calls: 0,
             units: 0,
@@ -289,18 +248,5 @@ impl<'a> Delta<'a> {
             self.last_ms = entry.started_at;
             self.example = entry.id;
         }
-    }
-
-    /// To a day's totals.
-    fn add_to(&self, day: &mut [i64]) {
-        day[0] += self.calls;
-        day[1] += self.billable_calls;
-        day[2] += self.units;
-        if let Some(class) = self.class {
-            day[3 + class] += self.calls;
-        }
-        day[8] += self.bytes_in;
-        day[9] += self.bytes_out;
-        day[10] += self.latency_ms;
     }
 }

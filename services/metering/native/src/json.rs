@@ -247,17 +247,18 @@ impl<'a> Cursor<'a> {
         (seen & 0b111 == 0b111).then_some(entry) // started_at, request and response must be there
     }
 
+    /// The value of a field that was not met before: a whole number within its bounds.
+    fn bounded(&mut self, seen: &mut u32, field: u32, least: i64, most: i64) -> Option<i64> {
+        first(seen, field)?;
+        self.whole().filter(|value| (least..=most).contains(value))
+    }
+
     fn request(&mut self, entry: &mut Entry<'a>) -> Option<()> {
         let seen = self.object(|cursor, name, seen| match name {
             b"id" => first(seen, 0).and_then(|()| cursor.text()).map(|value| entry.id = value),
             b"method" => first(seen, 1).and_then(|()| cursor.text()).map(|value| entry.method = value),
             b"path" => first(seen, 2).and_then(|()| cursor.text()).map(|value| entry.path = value),
-            b"size" => {
-                entry.size = first(seen, 3)
-                    .and_then(|()| cursor.whole())
-                    .and_then(|value| within(value, 0, MAX_COUNT))?;
-                Some(())
-            }
+            b"size" => cursor.bounded(seen, 3, 0, MAX_COUNT).map(|value| entry.size = value),
             _ => None,
         })?;
         (seen & 1 == 1).then_some(())
@@ -265,18 +266,8 @@ impl<'a> Cursor<'a> {
 
     fn response(&mut self, entry: &mut Entry<'a>) -> Option<()> {
         let seen = self.object(|cursor, name, seen| match name {
-            b"status" => {
-                entry.status = first(seen, 0)
-                    .and_then(|()| cursor.whole())
-                    .and_then(|value| within(value, 0, MAX_STATUS))? as i16;
-                Some(())
-            }
-            b"size" => {
-                entry.answer_size = first(seen, 1)
-                    .and_then(|()| cursor.whole())
-                    .and_then(|value| within(value, 0, MAX_COUNT))?;
-                Some(())
-            }
+            b"status" => cursor.bounded(seen, 0, 0, MAX_STATUS).map(|value| entry.status = value as i16),
+            b"size" => cursor.bounded(seen, 1, 0, MAX_COUNT).map(|value| entry.answer_size = value),
             _ => None,
         })?;
         (seen & 1 == 1).then_some(())
@@ -290,8 +281,7 @@ impl<'a> Cursor<'a> {
                 b"kong" => 2,
                 _ => return None,
             };
-            first(seen, field)?;
-            let value = within(cursor.whole()?, -1, MAX_LATENCY_MS - 1)? as i32;
+            let value = cursor.bounded(seen, field, -1, MAX_LATENCY_MS - 1)? as i32;
             match field {
                 0 => entry.latency = value.max(0),
                 1 => entry.upstream_latency = (value >= 0).then_some(value),

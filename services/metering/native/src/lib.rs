@@ -14,10 +14,10 @@ mod pack;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::slice::from_raw_parts;
 
-use batch::{Endpoint, Reader, Reading, Record};
+use batch::{Reader, Reading, Record};
 use matcher::{Template, Version};
 
-pub use batch::{Charge, Party};
+pub use batch::{Charge, Endpoint, Party};
 
 /// Bytes or numbers of somebody else's.
 #[repr(C)]
@@ -60,7 +60,7 @@ pub struct ReadingView {
 /// Which version of these functions this is: a caller that knows another one does not use it.
 #[no_mangle]
 pub extern "C" fn reader_abi() -> u32 {
-    2
+    3
 }
 
 /// # Safety

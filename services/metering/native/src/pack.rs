@@ -3,7 +3,7 @@
 //! A field is its length in four bytes and its bytes; a length of -1 is NULL. Every number is big-endian.
 
 use crate::json::Entry;
-use crate::{Charge, Party};
+use crate::{Charge, Endpoint, Party};
 
 const NULL: [u8; 4] = (-1i32).to_be_bytes();
 const CALL_COLUMNS: i16 = 25;
@@ -51,13 +51,17 @@ fn moment(out: &mut Vec<u8>, milliseconds: i64) {
     bigint(out, milliseconds * 1_000 - YEAR_2000_US);
 }
 
-/// A row of the request log; `endpoint` is packed already.
-pub fn call(out: &mut Vec<u8>, entry: &Entry, party: &Party, endpoint: Option<&[u8]>, charge: &Charge) {
+fn endpoint_or_null(out: &mut Vec<u8>, endpoint: Option<&Endpoint>) {
+    out.extend_from_slice(endpoint.map_or(&NULL, |found| &found.packed));
+}
+
+/// A row of the request log.
+pub fn call(out: &mut Vec<u8>, entry: &Entry, party: &Party, endpoint: Option<&Endpoint>, charge: &Charge) {
     out.extend_from_slice(&CALL_COLUMNS.to_be_bytes());
     moment(out, entry.started_at);
     text(out, entry.id);
     out.extend_from_slice(&party.packed);
-    out.extend_from_slice(endpoint.unwrap_or(&NULL));
+    endpoint_or_null(out, endpoint);
     text(out, entry.method);
     smallint(out, entry.status);
     match entry.upstream_status {
@@ -80,13 +84,21 @@ pub fn call(out: &mut Vec<u8>, entry: &Entry, party: &Party, endpoint: Option<&[
     text(out, entry.path);
 }
 
-/// What calls of one kind add up to. `class` is which of the totals counts them as errors, if any.
-pub struct Delta<'a> {
+/// What calls have in common that are added up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Kind<'a> {
+    /// Since 1970.
     pub hour: i64,
-    pub status: Option<i16>,
-    pub class: Option<usize>,
+    pub party: u32,
+    pub endpoint: Option<u32>,
     pub country: Option<&'a [u8]>,
-    pub source: &'a [u8],
+    /// Status and source of an answer of 400 or above.
+    pub error: Option<(i16, &'a [u8])>,
+}
+
+/// What calls of one kind add up to.
+pub struct Delta<'a> {
+    pub kind: Kind<'a>,
     pub calls: i64,
     pub billable_calls: i64,
     pub units: i64,
@@ -98,30 +110,44 @@ pub struct Delta<'a> {
     pub example: &'a [u8],
 }
 
-pub fn delta(out: &mut Vec<u8>, delta: &Delta, party: &Party, endpoint: Option<&[u8]>) {
+pub fn delta(out: &mut Vec<u8>, delta: &Delta, party: &Party, endpoint: Option<&Endpoint>) {
+    let Kind { hour, country, error, .. } = delta.kind;
     out.extend_from_slice(&DELTA_COLUMNS.to_be_bytes());
-    moment(out, delta.hour * HOUR_MS);
+    moment(out, hour * HOUR_MS);
     out.extend_from_slice(&party.packed);
-    out.extend_from_slice(endpoint.unwrap_or(&NULL));
-    text_or_null(out, delta.country);
-    match delta.status {
-        Some(status) => {
+    endpoint_or_null(out, endpoint);
+    text_or_null(out, country);
+    match error {
+        Some((status, source)) => {
             smallint(out, status);
-            text(out, delta.source);
+            text(out, source);
         }
         None => (0..2).for_each(|_| out.extend_from_slice(&NULL)),
     }
     moment(out, delta.last_ms);
-    text_or_null(out, delta.status.map(|_| delta.example));
+    text_or_null(out, error.map(|_| delta.example));
     for number in [delta.units, delta.bytes_in, delta.bytes_out, delta.latency_ms] {
         bigint(out, number);
     }
     integer(out, delta.calls as i32);
     integer(out, delta.billable_calls as i32);
-    for class in 0..5 {
-        integer(out, if delta.class == Some(class) { delta.calls as i32 } else { 0 });
+    let class = error.map(|(status, source)| class_of(status, source));
+    for one in 0..5 {
+        integer(out, if class == Some(one) { delta.calls as i32 } else { 0 });
     }
     histogram(out, &delta.latencies);
+}
+
+/// Which of the totals counts an answer of 400 or above: `metering.domain.rollup.class_of`.
+fn class_of(status: i16, source: &[u8]) -> usize {
+    match status {
+        500.. => 1,
+        _ if source == b"upstream" => 0,
+        401 => 4,
+        403 => 3,
+        429 => 2,
+        _ => 0,
+    }
 }
 
 /// A numeric whose digits of base 10^12 are the counts: three of PostgreSQL's own digits, of base 10^4, a bucket.

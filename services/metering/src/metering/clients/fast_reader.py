@@ -24,11 +24,11 @@ from metering.domain.errors import InvalidEntry
 from metering.domain.latency import UPPER_MS
 from metering.domain.lateness import CLOCK_SKEW, LATEST_ARRIVAL, milliseconds
 from metering.domain.pack import pack_id, pack_parties
-from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey, Totals
+from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey
 
 _SUFFIX = {"darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
 LIBRARY = Path(__file__).with_name(f"metering_reader.{_SUFFIX}")
-_ABI = 2  # as in native/src/lib.rs: a library of another one is not used
+_ABI = 3  # as in native/src/lib.rs: a library of another one is not used
 _PORTION_BYTES = 262_144
 _MOST_PARTIES = 100_000  # some hundred bytes each; then it begins anew, for who called long ago may be gone
 _EPOCH_DAY = date(1970, 1, 1)
@@ -239,8 +239,8 @@ def _counted_statuses(counted: frozenset[int]) -> bytes:
 
 def _added(reading: _Reading, parties: Sequence[Attribution]) -> Added:
     days: dict[SubscriptionDayKey, SubscriptionDay] = {}
-    for number, day, *totals in iter_unpack("13q", reading.view.days.copy()):
+    for number, day, units in iter_unpack("3q", reading.view.days.copy()):
         found = subscription_day_of(days, parties[number], _EPOCH_DAY + timedelta(days=day))
         if found is not None:
-            found.totals.add(Totals(*totals))
+            found.units += units
     return Added(reading.view.calls, list(reading.view.deltas.portions()), days)

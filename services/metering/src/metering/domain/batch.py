@@ -69,7 +69,7 @@ def merged(one: Added, other: Added) -> Added:
     days = dict(one.days)
     for key, day in other.days.items():
         if key in days:
-            days[key].totals.add(day.totals)
+            days[key].units += day.units
         else:
             days[key] = day
     return Added(one.calls + other.calls, chain(one.deltas, other.deltas), days)

@@ -11,7 +11,7 @@ import msgspec
 from metering.domain.attribution import Attribution
 from metering.domain.call import Call
 from metering.domain.latency import Histogram, bucket_of
-from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey, Totals, class_of
+from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey
 
 HOUR_MS = 3_600_000
 _EPOCH_DAY = date(1970, 1, 1)
@@ -78,11 +78,11 @@ def fold(calls: Iterable[Call]) -> Deltas:
 
 
 def by_subscription_day(deltas: Mapping[DeltaKey, Delta]) -> dict[SubscriptionDayKey, SubscriptionDay]:
-    """What billing reads of `deltas`: calls of live keys, per subscription, plan version and UTC day."""
+    """What quotas and closed months want of `deltas`: calls of live keys, by subscription, plan version and day."""
     result: dict[SubscriptionDayKey, SubscriptionDay] = {}
     for key, delta in deltas.items():
         if day := subscription_day_of(result, key.who, _day_of(key.hour)):
-            add(day.totals, key, delta)
+            day.units += delta.units
     return result
 
 
@@ -97,19 +97,6 @@ def subscription_day_of(
     if found is None:
         found = days[place] = SubscriptionDay(who.consumer_org, who.provider_org, who.api_id)
     return found
-
-
-def add(totals: Totals, key: DeltaKey, delta: Delta) -> None:
-    """`totals` hold the delta too. Its errors are all of one class, for it has one status."""
-    totals.calls += delta.calls
-    totals.billable_calls += delta.billable_calls
-    totals.units += delta.units
-    totals.bytes_in += delta.bytes_in
-    totals.bytes_out += delta.bytes_out
-    totals.latency_ms += delta.latency_ms
-    if key.status is not None:
-        name = class_of(key.status, key.source or "")
-        setattr(totals, name, getattr(totals, name) + delta.calls)
 
 
 def _day_of(hour: int) -> date:

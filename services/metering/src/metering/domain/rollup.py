@@ -38,20 +38,6 @@ class Totals:
     bytes_out: int = 0
     latency_ms: int = 0
 
-    def add(self, other: Totals) -> None:
-        """They hold the other ones too."""
-        self.calls += other.calls
-        self.billable_calls += other.billable_calls
-        self.units += other.units
-        self.errors_4xx += other.errors_4xx
-        self.errors_5xx += other.errors_5xx
-        self.rejected_rate_limited += other.rejected_rate_limited
-        self.rejected_forbidden += other.rejected_forbidden
-        self.rejected_unauthorized += other.rejected_unauthorized
-        self.bytes_in += other.bytes_in
-        self.bytes_out += other.bytes_out
-        self.latency_ms += other.latency_ms
-
     @property
     def rejected(self) -> int:
         """Calls that the gateway refused."""
@@ -124,20 +110,15 @@ class SubscriptionDayKey(NamedTuple):
     plan_version_id: str
     day: date
 
-    @property
-    def order(self) -> tuple[str, str, date]:
-        """The order in which rows are written."""
-        return (self.subscription_id, self.plan_version_id, self.day)
-
 
 @dataclass(slots=True)
 class SubscriptionDay:
-    """A subscription's day: live keys only."""
+    """What a subscription's day is raised by: live keys only."""
 
     consumer_org: str
     provider_org: str
     api_id: str
-    totals: Totals = field(default_factory=Totals)
+    units: int = 0
 
 
 class SubscriptionKey(NamedTuple):
@@ -191,5 +172,5 @@ def by_counter(days: Mapping[SubscriptionDayKey, SubscriptionDay]) -> dict[Count
     uses: dict[Counter, QuotaUse] = {}
     for key, day in days.items():
         counter = Counter(day.consumer_org, day.api_id, key.day.replace(day=1))
-        uses.setdefault(counter, QuotaUse(day.provider_org)).units += day.totals.units
+        uses.setdefault(counter, QuotaUse(day.provider_org)).units += day.units
     return uses
