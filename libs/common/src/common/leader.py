@@ -24,7 +24,7 @@ class Leader:
         self._connection = connection
 
     def check(self) -> None:
-        """LeadershipLost when the lock is no longer ours."""
+        """LeadershipLost when the connection is known to be gone; another may lead for a moment before it is known."""
         if self._connection.is_closed():
             raise LeadershipLost
 
