@@ -60,7 +60,7 @@ pub struct ReadingView {
 /// Which version of these functions this is: a caller that knows another one does not use it.
 #[no_mangle]
 pub extern "C" fn reader_abi() -> u32 {
-    3
+    4
 }
 
 /// # Safety
@@ -159,15 +159,16 @@ pub unsafe extern "C" fn reader_put_version(
 /// Read `records`; calls begun before `nets_from_ms` bear no network of their client. Should this code ever panic, all
 /// records are for Python to read: nothing that stands in the log may end the consumer again and again.
 ///
-/// `values` are the records' bytes one after the other; of each `lengths` and `taken_ms` say how many they are, and when
-/// it was taken in. A call counts that began up to `back_ms` before that and `ahead_ms` after it.
+/// `values` point to the records' bytes; of each `lengths` and `taken_ms` say how many they are, and when it was taken
+/// in. A call counts that began up to `back_ms` before that and `ahead_ms` after it.
 ///
 /// # Safety
-/// The views hold during the call; `lengths` and `taken_ms` point to `count` numbers.
+/// `values` point to `count` pointers to as many bytes as `lengths` say, which stay as they are during the call;
+/// `lengths` and `taken_ms` point to `count` numbers.
 #[no_mangle]
 pub unsafe extern "C" fn reader_read(
     reader: &Reader,
-    values: View,
+    values: *const *const u8,
     lengths: *const i64,
     taken_ms: *const i64,
     count: usize,
@@ -175,11 +176,9 @@ pub unsafe extern "C" fn reader_read(
     ahead_ms: i64,
     nets_from_ms: i64,
 ) -> ReadingView {
-    let mut rest = values.bytes();
     let records: Vec<Record> = (0..count)
         .map(|place| {
-            let (value, behind) = rest.split_at((*lengths.add(place) as usize).min(rest.len()));
-            rest = behind;
+            let value = View { data: *values.add(place), length: *lengths.add(place) as usize }.bytes();
             let taken_ms = *taken_ms.add(place);
             Record { value, first_ms: taken_ms - back_ms, last_ms: taken_ms + ahead_ms }
         })

@@ -10,7 +10,7 @@ import ctypes
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ctypes import POINTER, Structure, c_int64, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int64, c_size_t, c_uint32, c_void_p
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from metering.domain.rollup import SubscriptionDay, SubscriptionDayKey
 
 _SUFFIX = {"darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
 LIBRARY = Path(__file__).with_name(f"metering_reader.{_SUFFIX}")
-_ABI = 3  # as in native/src/lib.rs: a library of another one is not used
+_ABI = 4  # as in native/src/lib.rs: a library of another one is not used
 _PORTION_BYTES = 262_144
 _MOST_PARTIES = 100_000  # some hundred bytes each; then it begins anew, for who called long ago may be gone
 _EPOCH_DAY = date(1970, 1, 1)
@@ -67,7 +67,7 @@ _SIGNATURES = {
     "reader_know": (None, (c_void_p, _View, c_int64)),
     "reader_add_endpoint": (c_uint32, (c_void_p, _View, c_int64)),
     "reader_put_version": (None, (c_void_p, c_size_t, _View, POINTER(_TemplateView), c_size_t)),
-    "reader_read": (_ReadingView, (c_void_p, _View, c_void_p, c_void_p, c_size_t, c_int64, c_int64, c_int64)),
+    "reader_read": (_ReadingView, (c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_int64, c_int64, c_int64)),
     "reading_free": (None, (c_void_p,)),
 }
 
@@ -211,12 +211,12 @@ class FastReader:
     ) -> tuple[_Reading, set[int]]:
         known = self._known
         known.take_versions(versions)
-        values = b"".join([record.value for record in records])
+        values = (c_char_p * len(records))(*[record.value for record in records])
         lengths = array("q", [len(record.value) for record in records])
         taken_ms = array("q", [record.taken_ms for record in records])
         while True:
             found = self._library.reader_read(
-                known.reader, _view(values), lengths.buffer_info()[0], taken_ms.buffer_info()[0], len(records),
+                known.reader, values, lengths.buffer_info()[0], taken_ms.buffer_info()[0], len(records),
                 _BACK_MS, _AHEAD_MS, nets_from_ms,
             )  # fmt: skip
             reading = _Reading(self._library, found)

@@ -184,12 +184,11 @@ class RequestConsumer:
         self.passed("gathered")
         async with self.db.begin() as session:
             await self._versions.refresh(session)
-        taken = [Record(r.partition, r.offset, r.timestamp, r.value or b"") for r in records]
         # Repeats are read one by one, to be told from what is new.
         read = self.read if self._unseen else read_batch
         # A day less than is kept: what is erased is behind us, and this is not committed yet.
         nets_from = self.clock.now() - self.reading.client_net_keep + timedelta(days=1)
-        batch = await asyncio.to_thread(read, taken, self._versions.versions, nets_from=nets_from)
+        batch = await asyncio.to_thread(read, records, self._versions.versions, nets_from=nets_from)
         self._read_to |= {partition: move.next_offset for partition, move in moves.items()}
         self._digests |= {partition: move.digest for partition, move in moves.items()}
         more = any(move.high_watermark > move.next_offset for move in moves.values())
@@ -206,20 +205,21 @@ class RequestConsumer:
         if missed:
             raise LogTruncated(f"{self.reading.topic}{missed} is not the log that was read so far")
 
-    async def _gather(self) -> list[Any]:
-        records: list[Any] = []
+    async def _gather(self) -> list[Record]:
+        records: list[Record] = []
         deadline = time.monotonic() + self.reading.batch_seconds
         calls, wait_ms = 0, _POLL_MS
         while calls < self.reading.batch_calls:
             found = await self.consumer.getmany(timeout_ms=wait_ms, max_records=_POLL_RECORDS)
-            polled = [record for batch in found.values() for record in batch]
-            if not polled:
+            if not found:
                 break
-            records += polled
-            calls += sum(_count(record) for record in polled)
+            for polled in found.values():
+                records += [Record(r.partition, r.offset, r.timestamp, r.value or b"") for r in polled]
+                calls += sum([_count(record) for record in polled])
             if time.monotonic() > deadline:
                 break
             wait_ms = 0  # what is there already; nobody waits for more while something can be recorded
+            await asyncio.sleep(0)  # a poll that finds something does not let others run, and a batch is being recorded
         return records
 
     def _check_watermarks(self) -> None:
@@ -273,7 +273,7 @@ class RequestConsumer:
             QUARANTINED.labels(late.reason).inc()
         return recorded.new
 
-    def _moves(self, records: Sequence[Any]) -> dict[int, Advance]:
+    def _moves(self, records: Sequence[Record]) -> dict[int, Advance]:
         """Where each partition will stand. Raises LogTruncated where the records do not follow on each other."""
         expected, last = dict(self._read_to), {}
         for record in records:
@@ -287,7 +287,7 @@ class RequestConsumer:
         for partition, record in last.items():
             caught_up = self._caught_up_at(partition, record.offset + 1)
             high = self.consumer.highwater(TopicPartition(self.reading.topic, partition)) or record.offset + 1
-            watermark = caught_up or _instant(record.timestamp)
+            watermark = caught_up or _instant(record.taken_ms)
             moves[partition] = Advance(record.offset + 1, digest(record.value), high, watermark)
         return moves
 
