@@ -67,7 +67,7 @@ _SIGNATURES = {
     "reader_know": (None, (c_void_p, _View, c_int64)),
     "reader_add_endpoint": (c_uint32, (c_void_p, _View, c_int64)),
     "reader_put_version": (None, (c_void_p, c_size_t, _View, POINTER(_TemplateView), c_size_t)),
-    "reader_read": (_ReadingView, (c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_int64, c_int64, c_int64)),
+    "reader_read": (_ReadingView, (*[c_void_p] * 4, c_size_t, *[c_int64] * 3)),
     "reading_free": (None, (c_void_p,)),
 }
 

@@ -219,7 +219,7 @@ class RequestConsumer:
             if time.monotonic() > deadline:
                 break
             wait_ms = 0  # what is there already; nobody waits for more while something can be recorded
-            await asyncio.sleep(0)  # a poll that finds something does not let others run, and a batch is being recorded
+            await asyncio.sleep(0)  # a poll that finds something lets nobody else run: not the batch before
         return records
 
     def _check_watermarks(self) -> None:
