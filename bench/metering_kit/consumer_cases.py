@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from bench.metering_kit import physical
 from bench.metering_kit.run import Bench, Skipped, Took
 from devstack.embedded.databases import DatabaseUrls
 
@@ -24,23 +25,23 @@ async def consume(
 
 
 async def consumer(bench: Bench) -> Took:
-    """The consumer on envelopes; its rows stay for `copy`."""
-    if bench.recorded is not None:
-        await bench.servers.drop(bench.recorded)
-    bench.recorded = await bench.servers.database()
-    return await consume(bench, bench.topics["envelopes"], bench.recorded, calls=bench.calls)
+    """The consumer on envelopes; its rows are kept for `copy`."""
+    urls = await bench.servers.database()
+    took = await consume(bench, bench.topics["envelopes"], urls, calls=bench.calls)
+    await physical.keep(urls.superuser, bench.kept, bench.batch_calls)
+    await bench.servers.drop(urls)
+    return took
 
 
 async def copy(bench: Bench) -> Took:
     """The rows that the consumer just recorded, by COPY."""
-    if bench.recorded is None:
+    if not bench.kept.exists():
         raise Skipped("the consumer recorded nothing")
     fresh = await bench.servers.database()
     took = await bench.child(
         [
-            sys.executable, "-m", "bench.metering_kit.physical", "--recorded", bench.recorded.superuser,
-            "--fresh", fresh.worker, "--postmaster", str(bench.postmaster),
-            "--batch-calls", str(bench.batch_calls),
+            sys.executable, "-m", "bench.metering_kit.physical", "--rows", str(bench.kept), "--fresh", fresh.worker,
+            "--postmaster", str(bench.postmaster),
         ],
         name="copy",
     )  # fmt: skip

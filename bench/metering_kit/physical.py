@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import io
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 
@@ -21,17 +22,20 @@ TABLE = "api_requests_log"
 NEW = "started_at > now() - interval '20 hours'"
 
 
-async def chunks(recorded: asyncpg.Connection, size: int) -> list[bytes]:
-    """The recorded rows as PostgreSQL's binary COPY writes them, `size` in each."""
-    found = []
-    for first in range(0, await recorded.fetchval(f"SELECT count(*) FROM {TABLE} WHERE {NEW}"), size):
-        sink = io.BytesIO()
-        await recorded.copy_from_query(
-            f"SELECT * FROM {TABLE} WHERE {NEW} ORDER BY started_at, request_id OFFSET {first} LIMIT {size}",
-            output=sink, format="binary",
-        )  # fmt: skip
-        found.append(sink.getvalue())
-    return found
+async def keep(recorded: str, folder: Path, size: int) -> None:
+    """The new rows of a database are in `folder` as PostgreSQL's binary COPY writes them, `size` in each file."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    connection = await asyncpg.connect(plain(recorded))
+    try:
+        rows = await connection.fetchval(f"SELECT count(*) FROM {TABLE} WHERE {NEW}")
+        for first in range(0, rows, size):
+            await connection.copy_from_query(
+                f"SELECT * FROM {TABLE} WHERE {NEW} ORDER BY started_at, request_id OFFSET {first} LIMIT {size}",
+                output=folder / f"{first:09}.{min(size, rows - first)}", format="binary",
+            )  # fmt: skip
+    finally:
+        await connection.close()
 
 
 async def pieces(chunk: bytes) -> AsyncIterator[bytes]:
@@ -42,36 +46,31 @@ async def pieces(chunk: bytes) -> AsyncIterator[bytes]:
 
 async def run(given: argparse.Namespace) -> dict[str, float]:
     """Seconds and CPU from the end of the first COPY to that of the last, or of the only one; a transaction each."""
-    recorded, fresh = [await asyncpg.connect(plain(url)) for url in (given.recorded, given.fresh)]
-    ready = await chunks(recorded, given.batch_calls)
-    calls = await recorded.fetchval(f"SELECT count(*) FROM {TABLE} WHERE {NEW}")
-    months = await recorded.fetch(
-        f"SELECT DISTINCT date_trunc('month', started_at)::date FROM {TABLE} WHERE {NEW}"
-    )
-    for (month,) in months:
-        await fresh.execute("SELECT ensure_request_log_partition($1)", month)
+    files = sorted(given.rows.iterdir())
+    ready, sizes = [file.read_bytes() for file in files], [int(file.suffix[1:]) for file in files]
+    fresh = await asyncpg.connect(plain(given.fresh))
+    for hours in (0, 20):
+        await fresh.execute(f"SELECT ensure_request_log_partition((now() - interval '{hours} hours')::date)")
 
     def mark() -> tuple[float, ...]:
         return time.perf_counter(), time.process_time(), cpu_seconds(given.postmaster)
 
-    began = mark()
+    began, calls = mark(), sum(sizes)
     for number, chunk in enumerate(ready):
         await fresh.copy_to_table(TABLE, source=pieces(chunk), format="binary")
         if number == 0 and len(ready) > 1:
-            began, calls = mark(), calls - given.batch_calls
+            began, calls = mark(), calls - sizes[0]
     seconds, cpu, database = (after - before for before, after in zip(began, mark(), strict=True))
-    for connection in (recorded, fresh):
-        await connection.close()
+    await fresh.close()
     return {"calls": calls, "seconds": seconds, "cpu": cpu, "database_cpu": database}
 
 
 def main() -> None:
     """Parse the command line, copy, print."""
     parser = argparse.ArgumentParser(prog="physical", description=__doc__.partition("\n")[0])
-    parser.add_argument("--recorded", required=True, help="the URL of a database that holds the rows")
-    parser.add_argument("--fresh", required=True, help="and of one that shall")
+    parser.add_argument("--rows", type=Path, required=True, help="the folder of `keep`")
+    parser.add_argument("--fresh", required=True, help="the URL of a database that shall hold them")
     parser.add_argument("--postmaster", type=int, required=True, help="process id, for PostgreSQL's CPU time")
-    parser.add_argument("--batch-calls", type=int, required=True, help="rows in a COPY")
     print(json.dumps(asyncio.run(run(parser.parse_args()))))
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 from rich.progress import Progress
@@ -17,7 +18,6 @@ from bench.metering_kit.servers import Servers, end
 from common.clock import SystemClock
 from common.kafka.cluster import MESSAGE_BYTES
 from devstack.embedded import ports
-from devstack.embedded.databases import DatabaseUrls
 from metering.domain.entry import Entry
 from metering.domain.parse_log import envelope, parse, partition_of
 
@@ -44,11 +44,15 @@ class Bench:
     took: dict[str, list[Took | None]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[str]] = field(default_factory=dict)
-    recorded: DatabaseUrls | None = None
 
     @property
     def postmaster(self) -> int:
         return self.servers.running["postgres"].pid
+
+    @property
+    def kept(self) -> Path:
+        """The folder of the rows that the consumer recorded last."""
+        return self.servers.folder / "rows"
 
     async def fill(self, progress: Progress, cases: Collection[str]) -> None:
         """The same calls as ingest writes them, with a call in each record, and in many partitions."""
