@@ -103,7 +103,7 @@ def rollups() -> list[str]:
 
 TABLES = (
     "api_requests_log", "usage_records_hourly", "usage_records_daily", "usage_subscription_hourly",
-    "usage_country_daily", "usage_errors_daily", "subscription", "endpoint",
+    "usage_api_hourly", "usage_endpoint_daily", "usage_country_daily", "usage_errors_daily", "subscription", "endpoint",
 )  # fmt: skip
 # `endpoint` is the last: where it has rows, everything has.
 NAMES = (

@@ -16,8 +16,8 @@ from tests.support.clock import FixedClock
 
 SUBSCRIPTION_2 = "01930000-0000-7000-8000-0000000000f3"
 TABLES = [
-    "usage_records_hourly", "usage_records_daily", "usage_subscription_hourly", "usage_country_daily",
-    "usage_errors_daily", "subscription_day", "quota_usage",
+    "usage_records_hourly", "usage_records_daily", "usage_subscription_hourly", "usage_api_hourly",
+    "usage_endpoint_daily", "usage_country_daily", "usage_errors_daily", "subscription_day", "quota_usage",
 ]  # fmt: skip
 
 
@@ -48,7 +48,7 @@ async def test_a_night_is_reconciled_once_whoever_comes(worker_db: Database, clo
     assert await reconcile_nightly(worker_db, clock, hour=13) is None
     made = await asyncio.gather(*(reconcile_nightly(worker_db, clock, hour=3) for _ in range(3)))
     [night] = [night for night in made if night]
-    assert (night.day, night.differing) == (clock.now().date(), 1)
+    assert (night.day, night.differing) == (clock.now().date(), 2)  # the endpoint's day follows its keys'
     assert night.compared["usage_records_hourly"] == 6
     assert night.found[0].totals == {"units": (1, 6)}
     assert await reconcile_nightly(worker_db, clock, hour=3) is None
@@ -77,7 +77,7 @@ async def test_every_day_is_a_window_and_none_is_left_out(worker_db: Database, c
     assert {c.table: (c.compared, len(c.differences)) for c in found} == {
         "usage_records_hourly": (6, 0), "usage_records_daily": (6, 0), "subscription_day": (4, 0),
         "usage_subscription_hourly": (6, 0), "usage_country_daily": (1, 0), "usage_errors_daily": (2, 0),
-        "quota_usage": (3, 0),
+        "quota_usage": (3, 0), "usage_api_hourly": (4, 0), "usage_endpoint_daily": (4, 0),
     }  # fmt: skip
 
 

@@ -62,9 +62,11 @@ async def test_the_database_itself_hides_others_rows_from_queries_without_a_wher
         "usage_records_hourly_now", "usage_records_daily_now", "usage_subscription_hourly_now",
         "usage_country_daily_now", "usage_errors_daily_now", "subscription_day_now",
     )  # fmt: skip
-    await see_their_own(db, "api_requests_log", "quota_usage", "usage_pending", *views)
+    await see_their_own(db, "api_requests_log", "quota_usage", "usage_pending", "usage_unsettled", *views)
     await fold_pending(worker_db)
-    await see_their_own(db, "usage_open_hours", "usage_records_hourly", "subscription_day", *views)
+    await see_their_own(
+        db, "usage_open_hours", "usage_unsettled", "usage_records_hourly", "subscription_day", *views
+    )
     await folded(worker_db)
     await see_their_own(db, "usage_records_hourly", "usage_records_daily", *views)
     async with db.begin(Scope(organisation_id=UUID(OTHER_ORG))) as session:
@@ -72,6 +74,19 @@ async def test_the_database_itself_hides_others_rows_from_queries_without_a_wher
     for table in ("quota_state", "period_part", "month_adjustment"):  # for operators only
         async with db.begin(Scope(organisation_id=UUID(CONSUMER_ORG))) as session:
             assert await session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
+
+
+@pytest.mark.usefixtures("recorded")
+async def test_what_is_summed_of_all_consumers_is_only_their_providers(
+    db: Database, worker_db: Database
+) -> None:
+    await folded(worker_db)
+    for organisation, visible in ((None, 0), (CONSUMER_ORG, 0), (OTHER_ORG, 0), (OTHER_PROVIDER, 1)):
+        scope = Scope(organisation_id=UUID(organisation) if organisation else None)
+        async with db.begin(scope) as session:
+            for table in ("usage_api_hourly", "usage_endpoint_daily"):
+                rows = await session.scalar(text(f"SELECT count(*) FROM {table}"))
+                assert (organisation, table, rows) == (organisation, table, visible)
 
 
 async def test_every_read_needs_a_member_and_every_role_may(client: AsyncClient, tokens: TokenMaker) -> None:

@@ -1,7 +1,8 @@
 """Hours of calls that may still come, in a small table that folds add to; what is over is settled in the large ones.
 
 `usage_open_hours` inherits from `usage_records_hourly`: who reads that table reads both. Days and subscriptions' hours
-know of an hour from when it is settled; the views of both read the open ones too.
+know of an hour from when it is settled; the views of both read the open ones too. Triggers on these two keep what
+`db/provider_tables.py` describes.
 """
 
 from __future__ import annotations

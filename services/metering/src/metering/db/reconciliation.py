@@ -18,7 +18,15 @@ from metering.db.request_log import reach
 from metering.db.totals import HISTOGRAM, RAW_HISTOGRAM, RAW_TOTALS
 from metering.domain.latency import UPPER_MS, from_digits
 from metering.domain.lateness import next_month, start_of
-from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
+from metering.domain.rollup import (
+    TOTALS,
+    ApiKey,
+    BucketKey,
+    CountryKey,
+    EndpointKey,
+    ErrorKey,
+    SubscriptionKey,
+)
 
 _MOST_DIFFERENCES = 1_000
 _LIVE = (
@@ -83,6 +91,20 @@ _ROLLUPS = (
         "hour_start",
         "date_trunc('hour', started_at, 'UTC')",
         SubscriptionKey._fields,
+        "true",
+    ),
+    _Rollup(
+        "usage_api_hourly",
+        "hour_start",
+        "date_trunc('hour', started_at, 'UTC')",
+        ("provider_org", *ApiKey._fields),
+        "true",
+    ),
+    _Rollup(
+        "usage_endpoint_daily",
+        "day",
+        "(started_at AT TIME ZONE 'UTC')::date",
+        ("provider_org", *EndpointKey._fields),
         "true",
     ),
     _Rollup(

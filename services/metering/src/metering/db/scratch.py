@@ -16,12 +16,21 @@ from sqlalchemy import Uuid, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db import open_hours
+from metering.db.provider_tables import SOURCES
 from metering.db.tables import api_requests_log
 from metering.db.totals import HISTOGRAM
 from metering.domain.attribution import PARTY_COLUMNS, parties
 from metering.domain.call import Call
 from metering.domain.lateness import start_of
-from metering.domain.rollup import TOTALS, BucketKey, CountryKey, ErrorKey, SubscriptionKey
+from metering.domain.rollup import (
+    TOTALS,
+    ApiKey,
+    BucketKey,
+    CountryKey,
+    EndpointKey,
+    ErrorKey,
+    SubscriptionKey,
+)
 
 _MOST_NAMED = 1_000
 _READ_AT_ONCE = 20_000
@@ -48,6 +57,8 @@ _TABLES = (
     _Rebuilt("usage_records_hourly", "hour_start", ("hour_start", *BucketKey._fields)),
     _Rebuilt("usage_records_daily", "day", ("day", *BucketKey._fields)),
     _Rebuilt("usage_subscription_hourly", "hour_start", ("hour_start", *SubscriptionKey._fields)),
+    _Rebuilt("usage_api_hourly", "hour_start", ("hour_start", "provider_org", *ApiKey._fields), same=()),
+    _Rebuilt("usage_endpoint_daily", "day", ("day", "provider_org", *EndpointKey._fields), same=()),
     _Rebuilt("usage_country_daily", "day", ("day", *CountryKey._fields)),
     _Rebuilt("usage_errors_daily", "day", ("day", *ErrorKey._fields), sums=("calls",), latest=("last_at",)),
     _Rebuilt(
@@ -63,6 +74,8 @@ _MADE = (
     "usage_delta", "usage_pending", "usage_open_hours", "key_use", "month_adjustment",
     *(table.name for table in _TABLES),
 )  # fmt: skip
+# As on the real tables: LIKE does not bring them along.
+_TRIGGERS = {"insert": "NEW TABLE AS added", "update": "OLD TABLE AS removed NEW TABLE AS added"}
 _COLUMNS = ", ".join(
     f"{name}::text" if isinstance(api_requests_log.c[name].type, Uuid) else name
     for name in (
@@ -105,6 +118,14 @@ async def begin(session: AsyncSession) -> None:
         await session.execute(
             text(f"CREATE TEMPORARY TABLE {name} (LIKE public.{name} INCLUDING ALL) ON COMMIT DROP")
         )
+    for table, source in SOURCES.items():
+        for event, rows in _TRIGGERS.items():
+            await session.execute(
+                text(
+                    f"CREATE TRIGGER {table}_after_{event} AFTER {event} ON pg_temp.{source} REFERENCING {rows}"
+                    f" FOR EACH STATEMENT EXECUTE FUNCTION add_to_{table}()"
+                )
+            )
     if not await session.scalar(_ARE_SCRATCH, {"names": list(_MADE)}):
         raise RuntimeError("this role's search_path puts another schema before the temporary one")
     # A statement that this connection prepared before would still mean the real table.

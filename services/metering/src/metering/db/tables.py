@@ -29,12 +29,14 @@ from common.db import make_metadata
 from common.tables import add_common_tables
 from metering.db.pending_tables import add_pending_tables
 from metering.db.proof_tables import add_proof_tables
+from metering.db.provider_tables import add_provider_tables
 from metering.db.shown_tables import add_shown_tables
 
 metadata = make_metadata()
 add_common_tables(metadata)
 add_pending_tables(metadata)
 add_proof_tables(metadata)
+add_provider_tables(metadata)
 add_shown_tables(metadata)
 
 _INSTANT = DateTime(timezone=True)

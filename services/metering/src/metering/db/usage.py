@@ -10,20 +10,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from metering.db.request_log import reach
-from metering.db.totals import (
-    HISTOGRAM,
-    RAW_COLUMNS,
-    RAW_HISTOGRAM,
-    ROLLUP_COLUMNS,
-    USAGE_COLUMNS,
-    USAGE_SUMS,
-    rows_of,
-    to_usage,
-)
+from metering.db.totals import HISTOGRAM, ROLLUP_COLUMNS, USAGE_COLUMNS, USAGE_SUMS, to_usage
+from metering.db.usage_rows import rows_for
 from metering.domain.buckets import Granularity
 from metering.domain.rollup import Usage
 from metering.domain.usage import Dimension, Filters
-from metering.domain.windows import Window, ceil_day, floor_day, split, without_raw
+from metering.domain.windows import Grain, Window, ceil_day, floor_day, split, without_raw
 
 _BY: dict[Dimension, tuple[str, ...]] = {
     Dimension.API: ("api_id",),
@@ -72,14 +64,10 @@ async def _windows(session: AsyncSession, start: datetime, end: datetime) -> lis
 
 async def summary(session: AsyncSession, filters: Filters, *, start: datetime, end: datetime) -> Usage:
     """The usage of [start, end), to the millisecond where there are raw rows."""
-    rows, parameters = rows_of(
-        await _windows(session, start, end), columns=(), conditions=filters.conditions(), latencies=True
-    )
+    rows, parameters = rows_for(await _windows(session, start, end), filters)
     if not rows:
         return Usage()
-    found = await session.execute(
-        text(f"SELECT {USAGE_SUMS} FROM ({rows}) AS r"), parameters | filters.parameters()
-    )
+    found = await session.execute(text(f"SELECT {USAGE_SUMS} FROM ({rows}) AS r"), parameters)
     return to_usage(found.one())
 
 
@@ -92,23 +80,17 @@ async def series(
     zone: tzinfo,
 ) -> dict[datetime, Usage]:
     """The usage of each bucket in which something was called; `starts` are the buckets', then the end of the last."""
-    columns = f"{ROLLUP_COLUMNS}, {HISTOGRAM}"
-    bounds: dict[str, Any] = {"starts": list(starts), "start": starts[0], "end": starts[-1]}
-    kind = "timestamptz"
+    grain = Grain.HOUR
     if granularity is Granularity.MINUTE:
-        table, time, columns = "api_requests_log", "started_at", f"{RAW_COLUMNS}, {RAW_HISTOGRAM}"
+        grain = Grain.RAW
     elif granularity is not Granularity.HOUR and zone is UTC:
-        table, time, kind = "usage_records_daily_now", "day", "date"
-        bounds = {"starts": [s.date() for s in starts], "start": starts[0].date(), "end": starts[-1].date()}
-    else:
-        whole = filters.of_whole_subscriptions
-        table, time = ("usage_subscription_hourly_now" if whole else "usage_records_hourly_now"), "hour_start"
-    where = " AND ".join((f"{time} >= :start", f"{time} < :end", *filters.conditions()))
+        grain = Grain.DAY
+    rows, parameters = rows_for([Window(grain, starts[0], starts[-1])], filters, at="instant")
     query = text(
-        f"SELECT bucket, {USAGE_SUMS} FROM (SELECT width_bucket({time}, CAST(:starts AS {kind}[])) AS bucket, {columns}"
-        f" FROM {table} WHERE {where}) AS r GROUP BY bucket"
+        f"SELECT width_bucket(instant, CAST(:starts AS timestamptz[])) AS bucket, {USAGE_SUMS} FROM ({rows}) AS r"
+        " GROUP BY bucket"
     )
-    found = await session.execute(query, bounds | filters.parameters())
+    found = await session.execute(query, parameters | {"starts": list(starts)})
     return {starts[bucket - 1]: to_usage(sums) for bucket, *sums in found}
 
 
@@ -124,14 +106,9 @@ async def breakdown(
     if by is Dimension.COUNTRY:
         where = " AND ".join(("day >= :first", "day < :last", *filters.conditions()))
         rows = f"SELECT country, {ROLLUP_COLUMNS}, {HISTOGRAM} FROM usage_country_daily_now WHERE {where}"
-        parameters: dict[str, Any] = _days(start, end)
+        parameters = _days(start, end) | filters.parameters()
     else:
-        rows, parameters = rows_of(
-            await _windows(session, start, end),
-            columns=columns,
-            conditions=filters.conditions(),
-            latencies=True,
-        )
+        rows, parameters = rows_for(await _windows(session, start, end), filters, columns=columns)
     if not rows:
         return [], 0
     keys = ", ".join(columns)
@@ -141,7 +118,7 @@ async def breakdown(
         f" (sum(sum(calls)) OVER ())::bigint AS all_calls FROM ({rows}) AS r GROUP BY {keys}"
         f" ORDER BY sum(calls) DESC, {keys} LIMIT :limit) AS t {_NAMES.get(by, '')} ORDER BY calls DESC, {keys}"
     )
-    found = (await session.execute(query, parameters | filters.parameters() | {"limit": limit})).all()
+    found = (await session.execute(query, parameters | {"limit": limit})).all()
     items = [(dict(zip(names, ids, strict=False)), to_usage(ids[len(names) :])) for _, *ids in found]
     return items, found[0].all_calls if found else 0
 

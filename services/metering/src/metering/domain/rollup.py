@@ -129,6 +129,22 @@ class SubscriptionKey(NamedTuple):
     is_test: bool
 
 
+class ApiKey(NamedTuple):
+    """What an hour of a whole API is about: read by its provider."""
+
+    api_id: str
+    is_test: bool
+
+
+class EndpointKey(NamedTuple):
+    """What a day of an endpoint is about, whoever called it: read by its provider."""
+
+    api_id: str
+    version_id: str | None
+    endpoint_id: str | None
+    is_test: bool
+
+
 class CountryKey(NamedTuple):
     """What a day of a country is about."""
 
