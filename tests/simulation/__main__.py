@@ -24,8 +24,8 @@ from tests.simulation.world import MONTHS, BareDatabase, World
 from tests.support.databases import Databases
 
 _TRUNCATE_EVERY = 250
-_TABLES = """api_requests_log, usage_pending, usage_records_hourly, usage_records_daily, usage_api_hourly,
-    usage_endpoint_daily, subscription_day, quota_usage, quota_state, subscription, outbox,
+_TABLES = """api_requests_log, usage_pending, usage_records_hourly, usage_records_daily, usage_subscription_hourly,
+    usage_api_hourly, usage_endpoint_daily, subscription_day, quota_usage, quota_state, subscription, outbox,
     kafka_offset, month_adjustment"""
 
 

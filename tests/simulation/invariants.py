@@ -16,6 +16,12 @@ from tests.simulation.world import World
 Rows = list[Any]
 _SUMS = "sum(calls)::int, sum(units)::int, sum(bytes_out)::int"
 _MINE = "subscription_id = ANY(CAST(:subscriptions AS uuid[]))"
+
+
+def _sums_of(table: str, keys: str) -> str:
+    return f"SELECT '{keys}', row({keys})::text, {_SUMS} FROM {table} GROUP BY {keys}"
+
+
 _QUERIES = {
     "raw": f"SELECT request_id FROM api_requests_log WHERE {_MINE}",
     "hours": f"""
@@ -28,6 +34,14 @@ _QUERIES = {
     "states": f"SELECT subscription_id::text, month, state, used, version FROM quota_state WHERE {_MINE}",
     "offsets": "SELECT partition, next_offset FROM kafka_offset WHERE topic = :topic",
     "outbox": "SELECT topic, key, payload FROM outbox ORDER BY id",
+    "provider sums": " UNION ALL ".join(
+        f"(({_sums_of(one, keys)}) EXCEPT ({_sums_of(other, keys)}))"
+        for here, there, keys in (
+            ("usage_subscription_hourly", "usage_api_hourly", "api_id, hour_start"),
+            ("usage_records_daily", "usage_endpoint_daily", "api_id, version_id, endpoint_id, day"),
+        )
+        for one, other in ((here, there), (there, here))
+    ),
     "unsent": "SELECT count(*) FROM outbox WHERE sent_at IS NULL",
 }  # fmt: skip
 
@@ -77,6 +91,8 @@ def _sums(world: World, rows: dict[str, Rows]) -> Iterator[str]:
     for name, sums in wanted.items():
         if {row[:2]: row[2:] for row in rows[name]} != dict(sums):
             yield f"the {name} are not what the calls add up to"
+    if rows["provider sums"]:
+        yield f"{len(rows['provider sums'])} sums for providers are not those of their calls"
     if {row[:2]: row[2] for row in rows["counters"]} != {k: n for k, n in counters.items() if n}:
         yield "the quota counters are not what the calls add up to"
 
