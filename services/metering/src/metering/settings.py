@@ -51,7 +51,7 @@ class Settings(ServiceSettings):
     batch_seconds: float = Field(default=0.25, gt=0, description="At most so long a batch is gathered.")
     publish_seconds: float = Field(default=1.0, gt=0, description="How often changed usage is published.")
     fold_seconds: float = Field(
-        default=10.0, gt=0, description="How often what batches wrote down is added up, to be published."
+        default=2.0, gt=0, description="How often what batches wrote down is added up, to be published."
     )
     reconcile_hour: int = Field(
         default=3, ge=0, le=23, description="From this hour (UTC) on the rollups are reconciled, once a day."
