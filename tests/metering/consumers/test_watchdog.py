@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -22,9 +24,11 @@ class ScriptedConsumer:
     first: int = 0
     polled_ms: int | None = None
     records: list[Any] = field(default_factory=list)
+    a_poll: int | None = None  # at most so many records
 
     async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
-        found, self.records = self.records, []
+        found = self.records[: self.a_poll]
+        del self.records[: self.a_poll]
         return {PARTITION: found} if found else {}
 
     def highwater(self, _: TopicPartition) -> int | None:
@@ -83,3 +87,23 @@ async def test_what_retention_deleted_unread_is_told_from_a_log_that_was_replace
     first: int, deleted: bool
 ) -> None:
     assert await at_ten(ScriptedConsumer(first=first)).was_deleted_unread() is deleted
+
+
+async def test_gathering_what_waits_lets_others_run_after_each_poll() -> None:
+    consumer = ScriptedConsumer(high=20, records=[ScriptedRecord(11 + n) for n in range(5)], a_poll=1)
+    reader = at_ten(consumer)
+    reader.reading = replace(reader.reading, batch_seconds=60)
+    seen: list[int] = []
+
+    async def record() -> None:
+        while True:
+            seen.append(len(consumer.records))
+            await asyncio.sleep(0)
+
+    recording = asyncio.create_task(record())
+    with pytest.raises(LogTruncated):  # not before all five were gathered
+        await reader.step()
+    recording.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await recording
+    assert {4, 3, 2, 1, 0} <= set(seen)
