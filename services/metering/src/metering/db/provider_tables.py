@@ -19,12 +19,10 @@ from sqlalchemy import (
     Uuid,
 )
 
+from metering.domain.rollup import TOTALS
+
 SOURCES = {"usage_endpoint_daily": "usage_records_daily", "usage_api_hourly": "usage_subscription_hourly"}
 """What each of them is summed from."""
-_TOTALS = (
-    "calls", "billable_calls", "units", "errors_4xx", "errors_5xx", "rejected_rate_limited", "rejected_forbidden",
-    "rejected_unauthorized", "bytes_in", "bytes_out", "latency_ms",
-)  # fmt: skip
 
 
 def add_provider_tables(metadata: MetaData) -> None:
@@ -42,7 +40,7 @@ def _add(metadata: MetaData, name: str, time: Column[object], *more: str) -> Non
         *(Column(column, Uuid) for column in more),
         Column("is_test", Boolean, nullable=False),
         Column("provider_org", Uuid, nullable=False),
-        *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+        *(Column(total, BigInteger, nullable=False) for total in TOTALS),
         Column("latency_histogram", Numeric, nullable=False),
         UniqueConstraint(
             "provider_org", time.name, "api_id", *more, "is_test", name=f"uq_{name}_bucket",

@@ -31,6 +31,7 @@ from metering.db.pending_tables import add_pending_tables
 from metering.db.proof_tables import add_proof_tables
 from metering.db.provider_tables import add_provider_tables
 from metering.db.shown_tables import add_shown_tables
+from metering.domain.rollup import TOTALS
 
 metadata = make_metadata()
 add_common_tables(metadata)
@@ -50,10 +51,6 @@ _DIMENSIONS = (
     "version_id",
     "is_test",
 )
-_TOTALS = (
-    "calls", "billable_calls", "units", "errors_4xx", "errors_5xx", "rejected_rate_limited", "rejected_forbidden",
-    "rejected_unauthorized", "bytes_in", "bytes_out", "latency_ms",
-)  # fmt: skip
 
 api_requests_log = Table(
     "api_requests_log", metadata,
@@ -101,7 +98,7 @@ def _rollup(name: str, time: Column[object]) -> Table:
           for d in _DIMENSIONS),
         Column("consumer_org", Uuid),
         Column("provider_org", Uuid, nullable=False),
-        *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+        *(Column(total, BigInteger, nullable=False) for total in TOTALS),
         Column("latency_histogram", Numeric, nullable=False, server_default="0"),
         UniqueConstraint(time.name, *_DIMENSIONS, name=f"uq_{name}_bucket", postgresql_nulls_not_distinct=True),
         *(Index(f"ix_{name}_{party}", party, time.name) for party in (*_PARTIES, "subscription_id")),
@@ -122,7 +119,7 @@ def _breakdown(name: str, time: Column[object], *more: str) -> Table:
         Column("is_test", Boolean, nullable=False),
         Column("consumer_org", Uuid),
         Column("provider_org", Uuid, nullable=False),
-        *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+        *(Column(total, BigInteger, nullable=False) for total in TOTALS),
         Column("latency_histogram", Numeric, nullable=False, server_default="0"),
         UniqueConstraint(
             time.name, "api_id", "subscription_id", *more, "is_test", name=f"uq_{name}_bucket",
@@ -168,7 +165,7 @@ subscription_day = Table(
     Column("consumer_org", Uuid, nullable=False),
     Column("provider_org", Uuid, nullable=False),
     Column("api_id", Uuid, nullable=False),
-    *(Column(total, BigInteger, nullable=False) for total in _TOTALS),
+    *(Column(total, BigInteger, nullable=False) for total in TOTALS),
     Column("version", Integer, nullable=False),
     Column("published_version", Integer, nullable=False, server_default="0"),
     Index("ix_subscription_day_due", "day", postgresql_where=text("version > published_version")),
