@@ -196,13 +196,18 @@ class FastReader:
         reading, odd = self._read(records, versions, milliseconds(nets_from))
         batch = read_batch([records[place] for place in sorted(odd)], versions, nets_from=nets_from)
         if reading.view.calls:
-            plain = [record for place, record in enumerate(records) if place not in odd]
             batch.packed = Packed(
                 calls=reading.view.calls,
                 between_ms=(reading.view.earliest_ms, reading.view.latest_ms),
                 rows=reading.rows,
                 added=_added(reading, self._known.parties),
-                again=lambda: read_batch(plain, versions, nets_from=nets_from).calls,
+                again=lambda: (
+                    read_batch(
+                        [record for place, record in enumerate(records) if place not in odd],
+                        versions,
+                        nets_from=nets_from,
+                    ).calls
+                ),
             )
         return batch
 
