@@ -48,22 +48,42 @@ _TABLE = {
 _TIME = {Grain.RAW: "started_at", Grain.HOUR: "hour_start", Grain.DAY: "day"}
 
 
+def piece(
+    number: int,
+    window: Window,
+    source: str,
+    *,
+    columns: Sequence[str],
+    conditions: Sequence[str],
+    latencies: bool,
+) -> tuple[str, dict[str, Any]]:
+    """A SELECT of `columns`, totals and perhaps latencies of what `source` has in `window`; `number` tells its bounds
+    from those of other pieces.
+    """
+    raw, time = window.grain is Grain.RAW, _TIME[window.grain]
+    histogram = (RAW_HISTOGRAM if raw else HISTOGRAM,) if latencies else ()
+    picked = ", ".join((*columns, RAW_COLUMNS if raw else ROLLUP_COLUMNS, *histogram))
+    where = " AND ".join((f"{time} >= :start_{number}", f"{time} < :end_{number}", *conditions))
+    start, end = window.start, window.end
+    bounds = (start.date(), end.date()) if window.grain is Grain.DAY else (start, end)
+    parameters = dict(zip((f"start_{number}", f"end_{number}"), bounds, strict=True))
+    return f"SELECT {picked} FROM {source} WHERE {where}", parameters
+
+
 def rows_of(
     windows: Sequence[Window], *, columns: Sequence[str], conditions: Sequence[str], latencies: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """A subquery of `columns`, totals and perhaps latencies over `windows`, and its parameters. One statement is
     one snapshot: what a batch adds meanwhile is in all of the pieces or in none.
     """
-    selects, parameters = [], {}
+    selects: list[str] = []
+    parameters: dict[str, Any] = {}
     for number, window in enumerate(windows):
-        raw, time = window.grain is Grain.RAW, _TIME[window.grain]
-        where = " AND ".join((f"{time} >= :start_{number}", f"{time} < :end_{number}", *conditions))
-        histogram = (RAW_HISTOGRAM if raw else HISTOGRAM,) if latencies else ()
-        picked = ", ".join((*columns, RAW_COLUMNS if raw else ROLLUP_COLUMNS, *histogram))
-        selects.append(f"SELECT {picked} FROM {_TABLE[window.grain]} WHERE {where}")
-        day = window.grain is Grain.DAY
-        parameters[f"start_{number}"] = window.start.date() if day else window.start
-        parameters[f"end_{number}"] = window.end.date() if day else window.end
+        select, bounds = piece(
+            number, window, _TABLE[window.grain], columns=columns, conditions=conditions, latencies=latencies
+        )
+        selects.append(select)
+        parameters |= bounds
     return " UNION ALL ".join(selects), parameters
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from metering.db.totals import HISTOGRAM, RAW_COLUMNS, RAW_HISTOGRAM, ROLLUP_COLUMNS
+from metering.db.totals import piece
 from metering.domain.rollup import BucketKey
 from metering.domain.usage import Filters
 from metering.domain.windows import Grain, Window
@@ -29,7 +29,6 @@ _STORED: dict[Grain, tuple[tuple[str, set[str]], ...]] = {
     ),
 }
 _INSTANT = {Grain.RAW: "started_at", Grain.HOUR: "hour_start", Grain.DAY: "day::timestamp AT TIME ZONE 'UTC'"}
-_TIME = {**_INSTANT, Grain.DAY: "day"}
 
 
 def rows_for(
@@ -42,28 +41,26 @@ def rows_for(
     selects: list[str] = []
     parameters: dict[str, Any] = {**filters.parameters()}
 
-    def select(source: str, grain: Grain, window: Window, conditions: Sequence[str]) -> None:
-        by_day, number = grain is Grain.DAY, len(selects)
-        start, end = _bounds(window, by_day=by_day)
-        parameters.update({f"start_{number}": start, f"end_{number}": end})
-        instant = (f"{_INSTANT[grain]} AS {at}",) if at else ()
-        measures = (RAW_COLUMNS, RAW_HISTOGRAM) if grain is Grain.RAW else (ROLLUP_COLUMNS, HISTOGRAM)
-        time = _TIME[grain]
-        where = " AND ".join((f"{time} >= :start_{number}", f"{time} < :end_{number}", *conditions))
-        selects.append(f"SELECT {', '.join((*instant, *columns, *measures))} FROM {source} WHERE {where}")
+    def select(source: str, window: Window, conditions: Sequence[str]) -> None:
+        instant = (f"{_INSTANT[window.grain]} AS {at}",) if at else ()
+        sql, bounds = piece(
+            len(selects), window, source, columns=(*instant, *columns), conditions=conditions, latencies=True
+        )
+        selects.append(sql)
+        parameters.update(bounds)
 
     for window in windows:
         if window.grain is Grain.RAW:
-            select("api_requests_log", Grain.RAW, window, filters.conditions())
+            select("api_requests_log", window, filters.conditions())
             continue
         for part, but in _sides(filters):
             needed = {*columns, *part.parameters()}
             source = next(table for table, told in _STORED[window.grain] if needed <= told)
-            select(source, window.grain, window, (*_bound_as(filters, part), *but))
+            select(source, window, (*_bound_as(filters, part), *but))
     stored = [window for window in windows if window.grain is not Grain.RAW]
     if stored:  # they follow each other without a gap
         whole = Window(Grain.HOUR, stored[0].start, stored[-1].end)
-        select("usage_unsettled", Grain.HOUR, whole, filters.conditions())
+        select("usage_unsettled", whole, filters.conditions())
     return " UNION ALL ".join(selects), parameters
 
 
@@ -83,7 +80,3 @@ def _bound_as(filters: Filters, part: Filters) -> list[str]:
     """The conditions of a part, with the parameters of the whole."""
     whole = filters.parameters()
     return [f"{name} = :{name if name in whole else 'own_org'}" for name in part.parameters()]
-
-
-def _bounds(window: Window, *, by_day: bool) -> tuple[Any, Any]:
-    return (window.start.date(), window.end.date()) if by_day else (window.start, window.end)
